@@ -1,0 +1,58 @@
+# Every target is one line that can be typed by hand too.
+# `make demo` and `make test` need Go and make, nothing else; what another
+# target needs beyond that, the target installs.
+
+GO          ?= go
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+FUZZTIME    ?= 30s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS     := -s -w $(if $(VERSION),-X github.com/keylime/keylime-tenant/cmd/internal/cli.version=$(VERSION))
+BIN         := bin/keylime_tenant
+
+export CGO_ENABLED = 0
+
+.PHONY: all build demo test race lint fuzz bench interop ci install uninstall generate check-generated clean
+
+all: build
+
+build: ## one static binary in bin/
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/keylime_tenant
+
+demo: build ## the documented chapter, on the embedded lab
+	$(BIN) lab demo
+
+test: ## unit tests, scenarios on the lab, fuzz seeds, architecture
+	$(GO) test -timeout 15m ./...
+
+race: ## the same under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+lint: ## formatting, vet, staticcheck (pinned)
+	@bad=$$(gofmt -l cmd tenant client policy payload completions); if [ -n "$$bad" ]; then echo "gofmt would change:" $$bad; exit 1; fi
+	$(GO) vet ./... && $(GO) vet -tags interop ./tenant/lab/interop
+	$(GO) run $(STATICCHECK) ./... && $(GO) run $(STATICCHECK) -tags interop ./tenant/lab/interop
+
+fuzz: ## every fuzz target for FUZZTIME each
+	sh tenant/lab/interop/fuzz.sh $(FUZZTIME)
+
+bench: build ## benchmarks beside the code, and ratios against other tools
+	$(GO) test -run '^$$' -bench . -benchmem ./policy/... ./tenant/quote ./payload && sh tenant/lab/interop/bench.sh $(BIN)
+
+interop: build ## both directions with the real Keylime 7.14.3; installs what it needs
+	sh tenant/lab/interop/run.sh $(BIN)
+
+generate: ## completions
+	$(GO) run ./cmd/keylime_tenant completion --all completions
+
+check-generated: generate
+	git diff --exit-code -- completions
+
+ci: lint test race interop ## what .ci/run runs
+
+install: build ## binary and symlinks under DESTDIR/PREFIX
+	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/keylime_tenant
+
+clean:
+	rm -rf bin
