@@ -1,0 +1,95 @@
+package ima
+
+import (
+	"bytes"
+	"crypto"
+	_ "crypto/md5"    // file signatures made with MD5
+	_ "crypto/sha1"   // the template hash of nearly all lists
+	_ "crypto/sha256" // the usual bank
+	_ "crypto/sha512" // SHA-384 and SHA-512 banks
+	"fmt"
+	"hash"
+)
+
+// Hasher computes one hash again and again without allocating.
+type Hasher struct {
+	h   hash.Hash
+	sum []byte
+}
+
+// NewHasher returns a hasher of the algorithm; an algorithm that this binary
+// does not have is an error.
+func NewHasher(alg crypto.Hash) (*Hasher, error) {
+	if !alg.Available() {
+		return nil, fmt.Errorf("hash algorithm %d is not available", uint(alg))
+	}
+	return &Hasher{h: alg.New(), sum: make([]byte, 0, alg.Size())}, nil
+}
+
+// Size is the length in bytes of a hash.
+func (h *Hasher) Size() int { return cap(h.sum) }
+
+// Sum returns the hash of data; the slice holds until the next call.
+func (h *Hasher) Sum(data []byte) []byte {
+	h.h.Reset()
+	h.h.Write(data)
+	h.sum = h.h.Sum(h.sum[:0])
+	return h.sum
+}
+
+// Replay computes the value that PCR 10 of one bank has after the entries of a
+// list: value = H(value ‖ H(template data)), from zeros (PROTOCOL.md 11.2).
+type Replay struct {
+	hasher *Hasher
+	value  []byte
+	joined []byte
+	data   []byte
+	ones   []byte
+}
+
+// NewReplay starts at the value start, which is copied, or at zeros if start is
+// nil. The length of start must be that of the bank's hash.
+func NewReplay(bank crypto.Hash, start []byte) (*Replay, error) {
+	h, err := NewHasher(bank)
+	if err != nil {
+		return nil, err
+	}
+	if start != nil && len(start) != h.Size() {
+		return nil, fmt.Errorf("a PCR of this bank has %d bytes, not %d", h.Size(), len(start))
+	}
+	r := &Replay{hasher: h, value: make([]byte, h.Size()), joined: make([]byte, 2*h.Size()), ones: bytes.Repeat([]byte{0xff}, h.Size())}
+	copy(r.value, start)
+	return r, nil
+}
+
+// Value is the current value; it holds until the next extension.
+func (r *Replay) Value() []byte { return r.value }
+
+// ExtendData extends the hash of an entry's template data, which the caller has
+// from [Entry.AppendTemplateData].
+func (r *Replay) ExtendData(data []byte) { r.extend(r.hasher.Sum(data)) }
+
+// ExtendViolation extends what the kernel extends for a violation: 0xFF bytes.
+func (r *Replay) ExtendViolation() { r.extend(r.ones) }
+
+// Extend adds an entry of a list whose template hash column has logSize bytes:
+// a violation as the kernel writes it extends 0xFF, a known entry its template
+// data, any other nothing, as Keylime does. It reports whether it extended.
+func (r *Replay) Extend(e *Entry, logSize int) bool {
+	if !e.Known() {
+		return false
+	}
+	if e.Violation(logSize) == ZeroHash {
+		r.ExtendViolation()
+		return true
+	}
+	r.data = e.AppendTemplateData(r.data[:0])
+	r.ExtendData(r.data)
+	return true
+}
+
+func (r *Replay) extend(digest []byte) {
+	n := copy(r.joined, r.value)
+	copy(r.joined[n:], digest)
+	copy(r.value, r.hasher.Sum(r.joined))
+}
