@@ -1,0 +1,51 @@
+// Package verifier is the client of a Keylime verifier, API 2.0 to 2.6
+// (PROTOCOL.md section 4): agents and the policies stored under a name. Its
+// wire types serve the lab's verifier too.
+//
+// The verifier is trusted; nothing of its answers is checked here but their
+// shape.
+package verifier
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/keylime/keylime-tenant/client"
+)
+
+// Client talks to one verifier.
+type Client struct{ transport *client.Client }
+
+// New makes a verifier's client of a connection, which the caller closes.
+func New(transport *client.Client) *Client { return &Client{transport} }
+
+// Add places an agent under attestation. An agent or policy that exists
+// already is a *[client.Error] of kind Conflict, a policy name that is unknown
+// one of kind NotFound.
+func (c *Client) Add(ctx context.Context, id string, request AddRequest) (*client.Reply, error) {
+	return c.transport.Do(ctx, client.Call{Method: http.MethodPost, Path: agentPath(id), Body: request})
+}
+
+// Delete ends the attestation of an agent. Pending says that the verifier has
+// accepted it (202) but not done it yet. An unknown agent is a *[client.Error]
+// of kind NotFound.
+func (c *Client) Delete(ctx context.Context, id string) (pending bool, reply *client.Reply, err error) {
+	reply, err = c.transport.Do(ctx, client.Call{Method: http.MethodDelete, Path: agentPath(id)})
+	return err == nil && reply.HTTP == http.StatusAccepted, reply, err
+}
+
+// Stop ends the polling of an agent, whose record stays. An unknown agent is
+// a *[client.Error] of kind Refused, HTTP 400 (PROTOCOL.md 4.5).
+func (c *Client) Stop(ctx context.Context, id string) (*client.Reply, error) {
+	return c.transport.Do(ctx, client.Call{Method: http.MethodPut, Path: agentPath(id) + "/stop"})
+}
+
+// Reactivate starts the polling of an agent anew. An unknown agent is a
+// *[client.Error] of kind Refused, HTTP 400. After [Client.Stop] the verifier
+// of upstream says yes and does nothing (PROTOCOL.md 4.5).
+func (c *Client) Reactivate(ctx context.Context, id string) (*client.Reply, error) {
+	return c.transport.Do(ctx, client.Call{Method: http.MethodPut, Path: agentPath(id) + "/reactivate"})
+}
+
+func agentPath(id string) string { return "/agents/" + url.PathEscape(id) }
