@@ -1,137 +1,150 @@
-// Package softtpm is a TPM 2.0 in software, for the lab.
+// Package softtpm is a TPM 2.0 in software, for the lab: it has an EK, an AK
+// and PCR banks, and makes quotes, credentials and certificates in the real
+// formats (TCG TPM 2.0 Library 1.59; TCG EK Credential Profile 2.5). It works
+// at the level of keys and structures and knows no TPM commands.
+//
+// It protects nothing: its private keys lie in memory and in the state file.
 package softtpm
 
 import (
 	"crypto"
-	"crypto/rsa"
-	"crypto/x509"
-	"errors"
+	"crypto/rand"
+	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
-)
 
-var errNotYet = errors.New("not written yet")
+	"github.com/google/go-tpm/tpm2"
+)
 
 // Options say what TPM to make.
 type Options struct {
-	// EKAlg is rsa (default), rsa2048, rsa3072, ecc, ecc256 or ecc384.
+	// EKAlg is rsa or rsa2048 (the same; default), rsa3072, ecc or ecc256, or
+	// ecc384: the templates L-1, H-6, L-2 and H-3 of the EK Credential Profile.
 	EKAlg string
-	// AKAlg is rsa (default), rsa2048, rsa3072, ecc, ecc256, ecc384 or ecc521.
+	// AKAlg is rsa or rsa2048 (default), rsa3072, ecc or ecc256, ecc384 or
+	// ecc521. RSA keys sign with RSASSA, ECC keys with ECDSA.
 	AKAlg string
-	// Hash is the hash of the AK's signatures and so the bank quoted: sha256
-	// (default), sha1 or sha384.
+	// Hash is the hash of the AK's name and signatures, and so the bank that
+	// Keylime quotes: sha256 (default), sha1 or sha384.
 	Hash string
-	// Rand is the source of randomness; nil: crypto/rand.
+	// Rand is the source of the keys; nil: crypto/rand. Since Go 1.26 key
+	// generation uses it only with GODEBUG=cryptocustomrand=1.
 	Rand io.Reader
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
 
+// firmwareVersion is what the quotes say of the TPM's firmware.
+const firmwareVersion = 0x4b4c_4c41_4200_0001 // "KLLAB", version 1
+
+// startTicks is the clock of a TPM that has just been made, in milliseconds.
+const startTicks = 1000
+
 // TPM is a TPM. It is safe for concurrent use.
-type TPM struct{}
+type TPM struct {
+	mu           sync.Mutex
+	ek, ak       object
+	hash         bank
+	registers    map[string]*[registers][]byte
+	resetCount   uint32
+	restartCount uint32
+	ticks        uint64 // the clock when started, in milliseconds
+	started      time.Time
+	now          func() time.Time
+}
 
-// New makes a TPM with new keys.
-func New(o Options) (*TPM, error) { return nil, errNotYet }
+// New makes a TPM with new keys that has been switched on once. It fails for
+// an algorithm that [Options] does not name, and when random numbers fail.
+func New(o Options) (*TPM, error) {
+	hash, err := bankByName(orDefault(o.Hash, "sha256"))
+	if err != nil {
+		return nil, err
+	}
+	random := o.Rand
+	if random == nil {
+		random = rand.Reader
+	}
+	ek, err := newEK(orDefault(o.EKAlg, "rsa"), random)
+	if err != nil {
+		return nil, fmt.Errorf("EK: %w", err)
+	}
+	ak, err := newAK(orDefault(o.AKAlg, "rsa"), hash, random)
+	if err != nil {
+		return nil, fmt.Errorf("AK: %w", err)
+	}
+	t := &TPM{ek: ek, ak: ak, hash: hash, now: o.Now, ticks: startTicks, resetCount: 1}
+	t.powerOn()
+	return t, nil
+}
 
-// Load makes the TPM that Marshal described. Of the options only Rand and Now count.
-func Load(state []byte, o Options) (*TPM, error) { return nil, errNotYet }
+func orDefault(name, fallback string) string {
+	if name == "" {
+		return fallback
+	}
+	return name
+}
 
-// Marshal describes the TPM, secrets included.
-func (t *TPM) Marshal() ([]byte, error) { return nil, errNotYet }
+// powerOn starts the clock and sets the registers to their start values.
+func (t *TPM) powerOn() {
+	if t.now == nil {
+		t.now = time.Now
+	}
+	t.started = t.now()
+	t.registers = map[string]*[registers][]byte{}
+	for _, b := range banks() {
+		t.registers[b.name] = startValues(b)
+	}
+}
 
-// LoadFile reads a file of SaveFile.
-func LoadFile(path string, o Options) (*TPM, error) { return nil, errNotYet }
+// Reboot does what a reset of the platform does: the count of resets goes up,
+// that of restarts and the registers go to their start values.
+func (t *TPM) Reboot() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ticks = t.clock()
+	t.resetCount++
+	t.restartCount = 0
+	t.powerOn()
+}
 
-// SaveFile writes the state to a file with mode 0600.
-func (t *TPM) SaveFile(path string) error { return errNotYet }
+// clock is the time the TPM has been on, in milliseconds. It never goes back,
+// and no two readings are equal, however fast they follow.
+func (t *TPM) clock() uint64 {
+	now := t.now()
+	if passed := now.Sub(t.started).Milliseconds(); passed > 0 {
+		t.ticks += uint64(passed)
+		t.started = t.started.Add(time.Duration(passed) * time.Millisecond)
+	} else {
+		t.ticks++
+	}
+	return t.ticks
+}
 
-// EKPublic and AKPublic are TPM2B_PUBLIC structures.
-func (t *TPM) EKPublic() []byte { return nil }
+// EKPublic is the EK's TPM2B_PUBLIC.
+func (t *TPM) EKPublic() []byte { return slices.Clone(t.ek.raw) }
 
 // AKPublic is the AK's TPM2B_PUBLIC.
-func (t *TPM) AKPublic() []byte { return nil }
+func (t *TPM) AKPublic() []byte { return slices.Clone(t.ak.raw) }
 
-// EKKey is the EK's public key.
-func (t *TPM) EKKey() crypto.PublicKey { return nil }
+// EKKey is the EK's public key: *rsa.PublicKey or *ecdsa.PublicKey.
+func (t *TPM) EKKey() crypto.PublicKey { return t.ek.private.Public() }
 
-// HashAlg, EncAlg and SignAlg are what an agent reports: sha256, rsa2048, rsassa.
-func (t *TPM) HashAlg() string { return "" }
+// AKName is the name of this TPM's AK; see [AKName].
+func (t *TPM) AKName() []byte { return slices.Clone(t.ak.name) }
 
-// EncAlg is the EK's kind: rsa2048, ecc256.
-func (t *TPM) EncAlg() string { return "" }
+// HashAlg is the hash that an agent reports: sha256.
+func (t *TPM) HashAlg() string { return t.hash.name }
 
-// SignAlg is rsassa or ecdsa.
-func (t *TPM) SignAlg() string { return "" }
+// EncAlg is the encryption algorithm that an agent reports since API 2.5: the
+// kind of the EK, rsa2048 for example.
+func (t *TPM) EncAlg() string { return t.ek.algorithm }
 
-// Banks are the names of the PCR banks.
-func Banks() []string { return []string{"sha1", "sha256", "sha384"} }
-
-// PCR is a register's value.
-func (t *TPM) PCR(bank string, n int) ([]byte, error) { return nil, errNotYet }
-
-// SetPCRs sets registers of a bank, as a boot would have left them.
-func (t *TPM) SetPCRs(bank string, values map[int][]byte) error { return errNotYet }
-
-// Extend extends a register.
-func (t *TPM) Extend(bank string, n int, digest []byte) error { return errNotYet }
-
-// Reset16 sets PCR 16 to zero in all banks.
-func (t *TPM) Reset16() {}
-
-// BindTransportKey resets PCR 16 and extends it with the hash of the text, in
-// the bank of the AK's hash only (PROTOCOL.md 5.4).
-func (t *TPM) BindTransportKey(pem string) error { return errNotYet }
-
-// Reboot counts a reset and sets the registers to their start values.
-func (t *TPM) Reboot() {}
-
-// Quote quotes registers: TPMS_ATTEST, TPMT_SIGNATURE and PCR blob.
-func (t *TPM) Quote(nonce []byte, pcrs []int, bank string) (attest, sig, blob []byte, err error) {
-	return nil, nil, nil, errNotYet
+// SignAlg is the signing algorithm that an agent reports: rsassa or ecdsa.
+func (t *TPM) SignAlg() string {
+	if t.ak.public.Type == tpm2.TPMAlgECC {
+		return "ecdsa"
+	}
+	return "rsassa"
 }
-
-// QuoteString is Quote in the form an agent sends (PROTOCOL.md 5.2).
-func (t *TPM) QuoteString(nonce string, pcrs []int, bank string) (string, error) {
-	return "", errNotYet
-}
-
-// Sign signs an attestation of any content with the AK.
-func (t *TPM) Sign(attest []byte) (sig []byte, err error) { return nil, errNotYet }
-
-// ActivateCredential opens a credential for this TPM's AK.
-func (t *TPM) ActivateCredential(blob []byte) ([]byte, error) { return nil, errNotYet }
-
-// MakeCredential wraps a secret for the TPM with this EK and an AK of this name.
-func MakeCredential(ekPub, akName, secret []byte, rand io.Reader) ([]byte, error) {
-	return nil, errNotYet
-}
-
-// AKName is the name of a key (TPM2B_PUBLIC).
-func AKName(tpm2b []byte) ([]byte, error) { return nil, errNotYet }
-
-// EKCA issues EK certificates.
-type EKCA struct {
-	Certificate *x509.Certificate
-	key         crypto.Signer
-}
-
-// NewEKCA makes a CA that is valid from now on for ten years.
-func NewEKCA(now time.Time) (*EKCA, error) { return nil, errNotYet }
-
-// LoadEKCA reads what MarshalPEM wrote.
-func LoadEKCA(pem []byte) (*EKCA, error) { return nil, errNotYet }
-
-// MarshalPEM is certificate and private key.
-func (c *EKCA) MarshalPEM() ([]byte, error) { return nil, errNotYet }
-
-// CertificatePEM is the certificate, for a store of EK certificates.
-func (c *EKCA) CertificatePEM() []byte { return nil }
-
-// IssueEK makes a certificate (DER) for an EK (TPM2B_PUBLIC).
-func (c *EKCA) IssueEK(ekPub []byte, now time.Time) ([]byte, error) { return nil, errNotYet }
-
-// NewTransportKey makes an agent's transport key (NK).
-func NewTransportKey() (*rsa.PrivateKey, error) { return nil, errNotYet }
-
-// TransportKeyPEM is the key's public part as agents send it.
-func TransportKeyPEM(key *rsa.PublicKey) (string, error) { return "", errNotYet }
