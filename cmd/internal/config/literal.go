@@ -54,15 +54,18 @@ func (p *literalParser) take(token string) bool {
 	return found
 }
 
-// blank skips what may stand between tokens inside brackets: blanks, line ends
-// and comments.
+// blank skips what may stand between tokens inside brackets: blanks, line ends,
+// joined lines and comments.
 func (p *literalParser) blank() {
 	for {
 		p.rest = strings.TrimLeft(p.rest, " \t\n\r\f")
-		if !strings.HasPrefix(p.rest, "#") {
+		switch {
+		case p.take("\\\n"):
+		case strings.HasPrefix(p.rest, "#"):
+			_, p.rest, _ = strings.Cut(p.rest, "\n")
+		default:
 			return
 		}
-		_, p.rest, _ = strings.Cut(p.rest, "\n")
 	}
 }
 
