@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+
+	wire "github.com/keylime/keylime-tenant/client/agent"
+	"github.com/keylime/keylime-tenant/tenant/lab/recorded"
+)
+
+// maxNonce is the longest nonce in bytes (PROTOCOL.md 5.1).
+const maxNonce = 64
+
+func alphanumeric(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) }) < 0
+}
+
+// identityQuote answers GET /quotes/identity: a quote of PCR 16 alone.
+func (a *Agent) identityQuote(r *http.Request, version string) answer {
+	if !r.URL.Query().Has("nonce") {
+		return missing("nonce")
+	}
+	nonce := r.URL.Query().Get("nonce")
+	if !alphanumeric(nonce) {
+		return refusal(http.StatusBadRequest, "Parameters should be strictly alphanumeric: %s", nonce)
+	}
+	if len(nonce) > maxNonce {
+		return refusal(http.StatusBadRequest, "Nonce is too long (max size %d): %s", maxNonce, nonce)
+	}
+	result, _, err := a.quote(nonce, 0, version)
+	if err != nil {
+		return a.noQuote(err)
+	}
+	result.PubKeyPEM = a.nkPEM
+	return success(result.Quote)
+}
+
+func missing(field string) answer {
+	return refusal(http.StatusBadRequest, "Query deserialize error: missing field `%s`", field)
+}
+
+func (a *Agent) noQuote(err error) answer {
+	a.logf("no quote: %v", err)
+	return refusal(http.StatusInternalServerError, "Unable to retrieve quote")
+}
+
+// integrityQuote answers GET /quotes/integrity: a quote of the registers asked
+// for, with the lists that explain them.
+func (a *Agent) integrityQuote(r *http.Request, version string) answer {
+	query := r.URL.Query()
+	for _, name := range []string{"nonce", "mask", "partial"} {
+		if !query.Has(name) {
+			return missing(name)
+		}
+	}
+	nonce, text := query.Get("nonce"), query.Get("mask")
+	if !alphanumeric(nonce) {
+		return refusal(http.StatusBadRequest, "nonce should be strictly alphanumeric: %s", nonce)
+	}
+	if !alphanumeric(text) {
+		return refusal(http.StatusBadRequest, "mask should be strictly alphanumeric: %s", text)
+	}
+	mask, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 32)
+	if err != nil {
+		return refusal(http.StatusBadRequest, "mask should be a hex encoded 32-bit integer: %s", text)
+	}
+	if len(nonce) > maxNonce {
+		return refusal(http.StatusBadRequest, "Nonce is too long (max size: %d): %d", maxNonce, len(nonce))
+	}
+	partial := query.Get("partial")
+	if partial != "0" && partial != "1" {
+		return refusal(http.StatusBadRequest, "uri must contain key 'partial' and value '0' or '1'")
+	}
+	first, err := strconv.Atoi(query.Get("ima_ml_entry"))
+	if err != nil || first < 0 {
+		first = 0
+	}
+	result, boot, err := a.quote(nonce, uint32(mask), version)
+	if err != nil {
+		return a.noQuote(err)
+	}
+	if partial == "0" {
+		result.PubKeyPEM = a.nkPEM
+	}
+	if boot.IMA != nil {
+		list, entry := fromEntry(boot.IMA, first)
+		text := string(list)
+		result.IMAList, result.IMAEntry = &text, &entry
+	}
+	if mask&1 != 0 && boot.Log != nil {
+		log := base64.StdEncoding.EncodeToString(boot.Log)
+		result.MBLog = &log
+	}
+	return success(result)
+}
+
+// fromEntry is the list from its nth line on; the whole list if it is shorter.
+func fromEntry(list []byte, n int) ([]byte, int) {
+	rest := list
+	for range n {
+		_, after, found := bytes.Cut(rest, []byte{'\n'})
+		if !found {
+			return list, 0
+		}
+		rest = after
+	}
+	return rest, n
+}
+
+// quote asks the machine, and lays the files that the configuration names, if
+// any, over what the machine shows.
+func (a *Agent) quote(nonce string, mask uint32, version string) (wire.IntegrityQuote, recorded.Boot, error) {
+	text, boot, err := a.machine.Quote(nonce, mask, a.nkPEM)
+	if err != nil {
+		return wire.IntegrityQuote{}, boot, err
+	}
+	for _, file := range []struct {
+		path string
+		data *[]byte
+	}{{a.config.IMAPath, &boot.IMA}, {a.config.BootLogPath, &boot.Log}} {
+		if file.path == "" {
+			continue
+		}
+		if *file.data, err = os.ReadFile(file.path); err != nil {
+			a.logf("%v", err)
+			*file.data = nil // as on a machine without the list
+		}
+	}
+	tpm := a.machine.tpm
+	q := wire.Quote{Quote: text, HashAlg: tpm.HashAlg(), EncAlg: encAlg(tpm.EncAlg(), version), SignAlg: tpm.SignAlg()}
+	return wire.IntegrityQuote{Quote: q}, boot, nil
+}
+
+// Quote quotes the registers of the mask and PCR 16, which binds the transport
+// key, in the bank of the AK's hash, and returns the quote string with the
+// evidence of the very same moment (PROTOCOL.md 5.4). A mask with registers
+// that do not exist is an error.
+func (m *Machine) Quote(nonce string, mask uint32, transportKeyPEM string) (string, recorded.Boot, error) {
+	if mask>>(maxPCR+1) != 0 {
+		return "", recorded.Boot{}, fmt.Errorf("mask %#x names registers above %d", mask, maxPCR)
+	}
+	mask |= 1 << dataPCR
+	var registers []int
+	for n := range maxPCR + 1 {
+		if mask&(1<<n) != 0 {
+			registers = append(registers, n)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.tpm.BindTransportKey(transportKeyPEM); err != nil {
+		return "", recorded.Boot{}, fmt.Errorf("binding the transport key: %w", err)
+	}
+	text, err := m.tpm.QuoteString(nonce, registers, m.tpm.HashAlg())
+	if err != nil {
+		return "", recorded.Boot{}, fmt.Errorf("quoting: %w", err)
+	}
+	// The slices are replaced when they change, never written to.
+	return text, m.boot, nil
+}
