@@ -98,7 +98,12 @@ func reprString(b *strings.Builder, s string) {
 		quote = '"'
 	}
 	b.WriteByte(quote)
-	for s != "" {
+	for {
+		n := plain(s, quote)
+		b.WriteString(s[:n])
+		if s = s[n:]; s == "" {
+			break
+		}
 		r, size := nextRune(s)
 		switch {
 		case r == rune(quote) || r == '\\':
@@ -124,17 +129,31 @@ func reprString(b *strings.Builder, s string) {
 	b.WriteByte(quote)
 }
 
+// plain is how many bytes at the beginning of a text need no escape in either
+// form: printable ASCII but the quote and the backslash.
+func plain(s string, quote byte) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == quote || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
+}
+
 // dumpsString prints a text as json.dumps: all but printable ASCII is escaped.
 func dumpsString(b *strings.Builder, s string) {
 	b.WriteByte('"')
-	for s != "" {
+	for {
+		n := plain(s, '"')
+		b.WriteString(s[:n])
+		if s = s[n:]; s == "" {
+			break
+		}
 		r, size := nextRune(s)
 		switch {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
-		case r >= ' ' && r <= '~':
-			b.WriteByte(byte(r))
 		case r == '\b':
 			b.WriteString(`\b`)
 		case r == '\f':
