@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// Check names one of the checks of an EK certificate.
+// Check names one of the checks of an EK certificate. The names are stable:
+// scripts may look for them.
 type Check string
 
-// The checks.
+// The checks, in the order in which they are made.
 const (
 	// CheckNoCertificate: the registrar holds a certificate at all.
 	CheckNoCertificate Check = "no-certificate"
@@ -16,10 +17,10 @@ const (
 	CheckCertificate Check = "certificate"
 	// CheckPublic: the registered EK can be read.
 	CheckPublic Check = "ek-public"
-	// CheckStore: the store can be read and holds a certificate.
-	CheckStore Check = "store"
 	// CheckKeyMatch: the certificate is for the registered EK.
 	CheckKeyMatch Check = "key-match"
+	// CheckStore: the store can be read and holds a certificate.
+	CheckStore Check = "store"
 	// CheckChain: the store holds a certificate of the issuer's name.
 	CheckChain Check = "chain"
 	// CheckSignature: that certificate's key has signed the EK certificate.
@@ -30,7 +31,8 @@ const (
 	CheckDates Check = "dates"
 )
 
-// VerificationError says why an EK certificate is refused.
+// VerificationError says why an EK certificate is refused, with what an
+// operator needs to find the missing certificate.
 type VerificationError struct {
 	Check Check
 	// Issuer is the issuer's name in the EK certificate, AKI its authority key
@@ -45,11 +47,31 @@ type VerificationError struct {
 	Err          error
 }
 
+// skippedShown is how many skipped files the text of an error names.
+const skippedShown = 5
+
 func (e *VerificationError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "EK certificate refused by check %q", string(e.Check))
-	if e.Err != nil {
-		fmt.Fprintf(&b, ": %v", e.Err)
+	fmt.Fprintf(&b, "EK certificate refused by check %q: %v", string(e.Check), e.Err)
+	var facts []string
+	if e.Issuer != "" {
+		facts = append(facts, fmt.Sprintf("issuer %q", e.Issuer))
+	}
+	if e.AKI != "" {
+		facts = append(facts, "authority key id "+e.AKI)
+	}
+	if e.StoreDir != "" && (e.Check == CheckStore || e.Check == CheckChain || e.Check == CheckSignature) {
+		facts = append(facts, fmt.Sprintf("store %s with %d certificates", e.StoreDir, e.Loaded))
+		for i, s := range e.SkippedFiles {
+			if i == skippedShown {
+				facts = append(facts, fmt.Sprintf("and %d more skipped", len(e.SkippedFiles)-i))
+				break
+			}
+			facts = append(facts, fmt.Sprintf("skipped %s: %v", s.Path, s.Err))
+		}
+	}
+	if len(facts) > 0 {
+		fmt.Fprintf(&b, " (%s)", strings.Join(facts, "; "))
 	}
 	return b.String()
 }

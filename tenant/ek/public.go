@@ -1,0 +1,82 @@
+package ek
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// Public is an endorsement key's public part.
+type Public struct {
+	// Raw is the TPM2B_PUBLIC that was read.
+	Raw []byte
+	// PEM is the key as SubjectPublicKeyInfo, as OpenSSL prints it: lines of 64
+	// columns and a newline after the last.
+	PEM string
+	// Key is *rsa.PublicKey or *ecdsa.PublicKey.
+	Key crypto.PublicKey
+}
+
+// ParsePublic reads a TPM2B_PUBLIC of an RSA key or of an ECC key on P-256,
+// P-384 or P-521 (TPM 2.0 Part 2, section 12.2.5; PROTOCOL.md 3.7). It fails
+// if it is anything else, if bytes follow the structure, if the modulus is not
+// of the length announced, or the point is not on its curve.
+func ParsePublic(tpm2b []byte) (Public, error) {
+	if len(tpm2b) == 0 {
+		return Public{}, errors.New("the registrar holds no EK")
+	}
+	outer, err := tpm2.Unmarshal[tpm2.TPM2BPublic](tpm2b)
+	if err != nil {
+		return Public{}, fmt.Errorf("EK is not a TPM2B_PUBLIC: %w", err)
+	}
+	public, err := outer.Contents()
+	if err != nil {
+		return Public{}, fmt.Errorf("EK is not a TPM2B_PUBLIC: %w", err)
+	}
+	// go-tpm ignores what follows, inside and outside of the length.
+	if !bytes.Equal(tpm2.Marshal(tpm2.New2B(*public)), tpm2b) {
+		return Public{}, errors.New("EK is not a TPM2B_PUBLIC alone: more bytes follow the structure")
+	}
+	key, err := tpm2.Pub(*public)
+	if err != nil {
+		return Public{}, fmt.Errorf("EK: %w", err)
+	}
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		parameters, err := public.Parameters.RSADetail()
+		if err != nil {
+			return Public{}, fmt.Errorf("EK: %w", err)
+		}
+		if key.N.BitLen() != int(parameters.KeyBits) {
+			return Public{}, fmt.Errorf("EK: an RSA modulus of %d bits in a key of %d", key.N.BitLen(), parameters.KeyBits)
+		}
+	case *ecdsa.PublicKey:
+		if _, err := key.ECDH(); err != nil {
+			return Public{}, fmt.Errorf("EK: the point is not on the curve: %w", err)
+		}
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return Public{}, fmt.Errorf("EK: %w", err)
+	}
+	return Public{Raw: bytes.Clone(tpm2b), Key: key, PEM: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}, nil
+}
+
+// Hash is the SHA-256 of the PEM text in hex: the id of an agent that is
+// configured with uuid = "hash_ek".
+func (p Public) Hash() string {
+	digest := sha256.Sum256([]byte(p.PEM))
+	return hex.EncodeToString(digest[:])
+}
+
+// Algorithm is the kind of the key: rsa2048, ecc384.
+func (p Public) Algorithm() string { return keyAlgorithm(p.Key) }
