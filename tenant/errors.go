@@ -49,6 +49,8 @@ const (
 	InvalidDownload      InvalidKind = "download"
 	InvalidKeyFile       InvalidKind = "key-file"
 	NoContactAddress     InvalidKind = "no-address"
+	PlainAgentRefused    InvalidKind = "agent-without-tls"
+	PushVerifier         InvalidKind = "push-verifier"
 )
 
 // InvalidError is an input that was refused before anything was sent.
@@ -162,13 +164,17 @@ func (e *NotFoundError) Unwrap() error { return e.Err }
 type ConflictError struct {
 	// What is "agent", "runtime policy" or "measured-boot policy".
 	What, Name string
-	// Reason is the server's own text.
+	// Reason is the server's own text, or what stands in the way if the server
+	// was not asked to do anything (Err is nil then).
 	Reason string
 	Hint   string
 	Err    error
 }
 
 func (e *ConflictError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%s %s %s", e.What, e.Name, e.Reason)
+	}
 	return fmt.Sprintf("%s %s: the verifier refuses: %s", e.What, e.Name, quoted(e.Reason))
 }
 
@@ -231,7 +237,8 @@ type Leftover struct {
 }
 
 // UndoneError is a failure after which what had been done was undone, as far
-// as Left does not say otherwise.
+// as Left does not say otherwise. After a key that was not derived nothing is
+// undone: attestation is stopped, and Left says so (see [Tenant.Add]).
 type UndoneError struct {
 	Err error
 	// Undone lists what was taken back, in words.
@@ -253,6 +260,14 @@ func quoted(text string) string {
 		text = text[:quoteLimit] + "..."
 	}
 	return strconv.Quote(text)
+}
+
+// printable leaves plain text as it is and quotes everything else.
+func printable(text string) string {
+	if q := quoted(text); q != `"`+text+`"` {
+		return q
+	}
+	return text
 }
 
 // serverText is the status text of the reply inside an error, "" if none.

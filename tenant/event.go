@@ -64,11 +64,16 @@ type PlainAgent struct {
 	Host string
 	Port int
 	// Disabled: the agent's owner has switched TLS off ("disabled" in the
-	// registrar); otherwise the record holds no certificate at all.
+	// registrar); otherwise the record holds no certificate at all, or
+	// [Tenant.PlainAgents] is set.
 	Disabled bool
+	// Connecting: the quote is about to be asked for. Every plain agent is told
+	// of so; a Disabled one once more before, when its record has been read.
+	Connecting bool
 }
 
-// QuoteRetry: the agent did not answer; it will be asked again after Delay.
+// QuoteRetry: the agent did not answer; it will be asked again after Delay
+// (here and in the other retries: without its jitter).
 type QuoteRetry struct {
 	ID       string
 	Try, Max int
@@ -228,6 +233,21 @@ type Downloading struct{ What, URL string }
 // SignatureVerified: the DSSE signature of a policy is good.
 type SignatureVerified struct{ Name string }
 
+// SignatureRefused: the signature of a policy (Envelope) or of a key file is
+// not good; the error that follows says so too.
+type SignatureRefused struct {
+	Name     string
+	Envelope bool
+	Err      error
+}
+
+// LegacyConverted: a runtime policy was made of an old allowlist; Flat: one of
+// lines of digest and path.
+type LegacyConverted struct {
+	Name string
+	Flat bool
+}
+
 // Waiting: the agent is enrolled and watched until it is attested.
 type Waiting struct {
 	ID    string
@@ -242,13 +262,25 @@ type Attested struct {
 	After time.Duration
 }
 
+// Undoing: a failure after the first change; what was done is taken back now,
+// which may take as long as [Tenant.UndoLimit].
+type Undoing struct {
+	ID  string
+	Err error
+}
+
 // Undone: one step was taken back after a failure.
 type Undone struct{ What string }
 
 // Warning tells of something that is allowed but deserves attention.
 type Warning struct {
 	Kind WarningKind
-	ID   string
+	// ID is the agent concerned; may be empty.
+	ID string
+	// Object names the option or input concerned; may be empty. A
+	// WarnDeprecated names the option: "--allowlist", "--exclude",
+	// "--signature-verification-key".
+	Object string
 	// Text is one sentence without a period: object and cause.
 	Text string
 	// Hint says what to do, in words or as a command; may be empty.
@@ -268,6 +300,7 @@ const (
 	WarnExcludeComment WarningKind = "exclude-comment" // '#' lines would have been patterns upstream
 	WarnSchema         WarningKind = "schema"          // the verifier will refuse this runtime policy
 	WarnPolicyOpen     WarningKind = "policy-open"     // what a policy leaves open
+	WarnEmptyPayload   WarningKind = "payload-empty"   // the payload is an empty file
 	WarnEnforcement    WarningKind = "enforcement"     // whether it is enforced, the API does not tell
 	WarnIgnoredPayload WarningKind = "payload-ignored" // -p without -k, or a key file that holds no keys
 	WarnLeftPolicy     WarningKind = "left-policy"     // a failed POST may leave its policy on the verifier
@@ -315,7 +348,10 @@ func (RegistrarDeleted) event()  {}
 func (PolicyAnswer) event()      {}
 func (Downloading) event()       {}
 func (SignatureVerified) event() {}
+func (SignatureRefused) event()  {}
+func (LegacyConverted) event()   {}
 func (Waiting) event()           {}
 func (Attested) event()          {}
+func (Undoing) event()           {}
 func (Undone) event()            {}
 func (Warning) event()           {}

@@ -61,7 +61,7 @@ func (t *Tenant) rand() io.Reader {
 }
 
 // sealPayload encrypts what the agent is to be given, and checks its size.
-func (t *Tenant) sealPayload(r AddRequest) (sealedPayload, error) {
+func (t *Tenant) sealPayload(r AddRequest, n *notes) (sealedPayload, error) {
 	in, none := r.Payload, sealedPayload{metadata: "{}"}
 	sources := 0
 	for _, given := range []bool{in.Plain != nil, in.KeyFile != nil, in.Package != nil} {
@@ -77,7 +77,7 @@ func (t *Tenant) sealPayload(r AddRequest) (sealedPayload, error) {
 		if !r.Compat {
 			return none, &InvalidError{Kind: PayloadInPush, Object: "payload", Cause: "an agent of the push model is not contacted, so nothing can be delivered to it"}
 		}
-		t.emit(Warning{Kind: WarnPushPayload, ID: r.ID, Text: "nothing of the payload is delivered in the push model"})
+		n.add(Warning{Kind: WarnPushPayload, ID: r.ID, Object: "payload", Text: "nothing of the payload is delivered in the push model"})
 		none.withheld = true
 		return none, nil
 	}
@@ -86,14 +86,17 @@ func (t *Tenant) sealPayload(r AddRequest) (sealedPayload, error) {
 			return none, &InvalidError{Kind: PayloadSources, Object: "--payload", Cause: "an encrypted payload needs the keys it was encrypted with",
 				Hint: "add --key FILE, or give the plain file with --file"}
 		}
-		t.emit(Warning{Kind: WarnIgnoredPayload, ID: r.ID, Text: "-p without -k: the payload is not delivered"})
+		n.add(Warning{Kind: WarnIgnoredPayload, ID: r.ID, Object: "--payload", Text: "-p without -k: the payload is not delivered"})
 		return none, nil
 	}
 	switch {
 	case in.Plain != nil:
+		if err := checkEmpty(r, *in.Plain, n); err != nil {
+			return none, err
+		}
 		return t.sealPlain(r, *in.Plain, none)
 	case in.KeyFile != nil:
-		return t.openKeyFile(r, none)
+		return t.openKeyFile(r, none, n)
 	case in.Package != nil:
 		pkg, err := in.Package()
 		if err != nil {
@@ -118,10 +121,10 @@ func (t *Tenant) sealPlain(r AddRequest, plain Input, p sealedPayload) (sealedPa
 	return p, checkSize(plain.Name, sealed, r.Payload.MaxSize)
 }
 
-func (t *Tenant) openKeyFile(r AddRequest, p sealedPayload) (sealedPayload, error) {
+func (t *Tenant) openKeyFile(r AddRequest, p sealedPayload, n *notes) (sealedPayload, error) {
 	file := *r.Payload.KeyFile
 	if lines := strings.Count(strings.TrimRight(string(file.Content), "\n"), "\n") + 1; lines != 3 && r.Compat {
-		t.emit(Warning{Kind: WarnIgnoredPayload, ID: r.ID,
+		n.add(Warning{Kind: WarnIgnoredPayload, ID: r.ID, Object: "--key",
 			Text: "key file " + file.Name + " does not hold three lines: no key and no payload is delivered"})
 		return p, nil
 	}
@@ -141,6 +144,19 @@ func (t *Tenant) openKeyFile(r AddRequest, p sealedPayload) (sealedPayload, erro
 	}
 	p.sealed = &sealed
 	return p, checkSize(r.Payload.Sealed.Name, sealed, r.Payload.MaxSize)
+}
+
+// checkEmpty refuses an empty file: it is a slip of the one who made it. The
+// Python tenant delivers it.
+func checkEmpty(r AddRequest, plain Input, n *notes) error {
+	if len(plain.Content) > 0 {
+		return nil
+	}
+	if !r.Compat {
+		return &InvalidError{Kind: InvalidPayload, Object: "payload " + plain.Name, Cause: "the file is empty"}
+	}
+	n.add(Warning{Kind: WarnEmptyPayload, ID: r.ID, Object: "payload", Text: "payload " + plain.Name + " is empty"})
+	return nil
 }
 
 // checkSize holds the sealed payload against max_payload_size, which counts

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"strings"
 	"time"
 
 	"github.com/keylime/keylime-tenant/client"
@@ -73,37 +74,57 @@ type plan struct {
 	version  *client.Version
 	policies checkedPolicies
 	payload  sealedPayload
+	// notes are told when the agent's version is settled.
+	notes notes
 }
 
-// prepare checks a request as far as that is possible without a server, seals
-// the payload, and tells the warnings.
+// prepare checks a request as far as that is possible without a server, and
+// seals the payload. What was noted is told here only if that fails.
 func (t *Tenant) prepare(r AddRequest) (*plan, error) {
-	if err := CheckAgentID(r.ID); err != nil {
+	p := &plan{AddRequest: r}
+	if err := t.check(p); err != nil {
+		t.tell(p.notes)
 		return nil, err
 	}
-	p := &plan{AddRequest: r}
+	return p, nil
+}
+
+func (t *Tenant) check(p *plan) error {
+	r := p.AddRequest
+	if err := CheckAgentID(r.ID); err != nil {
+		return err
+	}
+	p.Host, p.PolledHost = unbracketed(r.Host), unbracketed(r.PolledHost)
 	if r.APIVersion != "" {
 		v, err := client.ParseVersion(r.APIVersion)
 		if err != nil {
-			return nil, &InvalidError{Kind: InvalidVersion, Object: "agent API version " + quoted(r.APIVersion), Cause: err.Error(), Err: err,
+			return &InvalidError{Kind: InvalidVersion, Object: "agent API version " + quoted(r.APIVersion), Cause: err.Error(), Err: err,
 				Hint: "it looks like 2.2"}
 		}
 		p.version = &v
 	}
 	if r.VerifyKey && !r.Payload.Given() {
-		return nil, &InvalidError{Kind: VerifyNeedsPayload, Object: "--verify", Cause: "there is no payload whose key could be verified",
+		return &InvalidError{Kind: VerifyNeedsPayload, Object: "--verify", Cause: "there is no payload whose key could be verified",
 			Hint:    "give the agent something with --file, --key or --cert",
 			Classic: "--verify only works when a payload is provided to the agent via -k, -f, or --cert"}
 	}
 	var err error
-	if p.policies, err = t.checkPolicies(r.ID, r.Policies, r.AcceptHash, r.Compat); err != nil {
-		return nil, err
+	if p.policies, err = t.checkPolicies(r.ID, r.Policies, r.AcceptHash, r.Compat, &p.notes); err != nil {
+		return err
 	}
-	if p.payload, err = t.sealPayload(r); err != nil {
-		return nil, err
+	if p.payload, err = t.sealPayload(r, &p.notes); err != nil {
+		return err
 	}
-	if p.payload.withheld {
+	if p.payload.keys == nil { // withheld, or a key file without keys
 		p.VerifyKey = false
 	}
-	return p, nil
+	return nil
+}
+
+// unbracketed is an IPv6 address without the brackets that it may be given in.
+func unbracketed(host string) string {
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		return strings.TrimSuffix(inner, "]")
+	}
+	return host
 }

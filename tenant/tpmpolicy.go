@@ -32,46 +32,63 @@ type TPMPolicy struct {
 // values: one hex digest, or a list of them, of any bank's length. Register 16
 // binds the transport key and 10 belongs to IMA: both are refused, as is a
 // "mask", which is computed.
+//
+// Every error is an *[InvalidError] of kind [InvalidTPMPolicy] or
+// [InvalidPCRNumber].
 func ParseTPMPolicy(text string) (TPMPolicy, error) {
+	policy, valuesErr, err := readTPMPolicy(text)
+	if err == nil {
+		err = valuesErr
+	}
+	if err != nil {
+		return TPMPolicy{}, err
+	}
+	return policy, nil
+}
+
+// readTPMPolicy reads a policy. valuesErr is the first register whose values
+// cannot be used; the policy names its register all the same, so that who owns
+// it can be judged first.
+func readTPMPolicy(text string) (policy TPMPolicy, valuesErr, err error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	token, err := decoder.Token()
 	if err != nil {
-		return TPMPolicy{}, invalidTPM("not JSON: "+jsonCause(err), err)
+		return TPMPolicy{}, nil, invalidTPM("not JSON: "+jsonCause(err), err)
 	}
 	if token != json.Delim('{') {
-		return TPMPolicy{}, invalidTPM("not a JSON object of register numbers and digests", nil)
+		return TPMPolicy{}, nil, invalidTPM("not a JSON object of register numbers and digests", nil)
 	}
-	policy := TPMPolicy{values: map[int][]string{}}
+	policy.values = map[int][]string{}
 	for decoder.More() {
 		token, err := decoder.Token()
 		if err != nil {
-			return TPMPolicy{}, invalidTPM("not JSON: "+jsonCause(err), err)
+			return TPMPolicy{}, nil, invalidTPM("not JSON: "+jsonCause(err), err)
 		}
 		pcr, err := pcrNumber(token.(string))
 		if err != nil {
-			return TPMPolicy{}, err
+			return TPMPolicy{}, nil, err
 		}
 		var raw json.RawMessage
 		if err := decoder.Decode(&raw); err != nil {
-			return TPMPolicy{}, invalidTPM("not JSON: "+jsonCause(err), err)
+			return TPMPolicy{}, nil, invalidTPM("not JSON: "+jsonCause(err), err)
 		}
 		values, err := pcrValues(pcr, raw)
-		if err != nil {
-			return TPMPolicy{}, err
+		if err != nil && valuesErr == nil {
+			valuesErr = err
 		}
 		if _, twice := policy.values[pcr]; twice {
-			return TPMPolicy{}, invalidTPM(fmt.Sprintf("PCR %d is given twice", pcr), nil)
+			return TPMPolicy{}, nil, invalidTPM(fmt.Sprintf("PCR %d is given twice", pcr), nil)
 		}
 		policy.pcrs = append(policy.pcrs, pcr)
 		policy.values[pcr] = values
 	}
 	if _, err := decoder.Token(); err != nil {
-		return TPMPolicy{}, invalidTPM("not JSON: "+jsonCause(err), err)
+		return TPMPolicy{}, nil, invalidTPM("not JSON: "+jsonCause(err), err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return TPMPolicy{}, invalidTPM("not JSON: more text after the object", err)
+		return TPMPolicy{}, nil, invalidTPM("not JSON: more text after the object", err)
 	}
-	return policy, nil
+	return policy, valuesErr, nil
 }
 
 func invalidTPM(cause string, err error) error {
