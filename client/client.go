@@ -2,9 +2,12 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"net/url"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -61,67 +64,118 @@ type Trace struct {
 // Client talks to one server over one connection, which is kept open between
 // calls. It may be used by several goroutines; their calls queue up.
 type Client struct {
-	config Config
+	config  Config
+	host    string // without brackets
+	addr    string
+	server  string
+	timeout time.Duration
+	pin     *x509.Certificate
+
+	transport *http.Transport
+	// life is over when the client is closed; end ends it.
+	life context.Context
+	end  context.CancelFunc
+	// asking is held by the one goroutine that negotiates.
+	asking chan struct{}
+
+	mu         sync.Mutex
+	version    Version
+	negotiated *Negotiation
+	// kept is the failure of a negotiation that the next call reports.
+	kept *Error
 }
 
 // New makes the client of a server. It does not connect yet. An address that
-// cannot be one is an *[AddressError], a pinned certificate that cannot be read
-// a *[FileError].
+// cannot be one is an *[AddressError], a pinned certificate that cannot be
+// read, or without TLS, a *[FileError].
 func New(config Config) (*Client, error) {
-	return nil, errors.New("not yet")
+	host, err := checkAddress(config)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		config: config, host: host, addr: net.JoinHostPort(host, strconv.Itoa(config.Port)),
+		timeout: config.Timeout, version: Current(), asking: make(chan struct{}, 1),
+	}
+	c.life, c.end = context.WithCancel(context.Background())
+	c.server = config.Name + " " + c.addr
+	if c.timeout <= 0 {
+		c.timeout = DefaultTimeout
+	}
+	if config.PinnedPEM != "" {
+		if config.TLS == nil {
+			return nil, &FileError{Option: "pinned certificate", Cause: "plain HTTP has no use for it"}
+		}
+		if c.pin, err = parsePin(config.PinnedPEM); err != nil {
+			return nil, err
+		}
+	}
+	// Proxy is nil: never the environment's. HTTP/2 is off, since the dialers
+	// are our own.
+	c.transport = &http.Transport{
+		DialContext: c.dial, DialTLSContext: c.dial,
+		MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1, IdleConnTimeout: 90 * time.Second,
+		DisableCompression: true, MaxResponseHeaderBytes: 256 << 10,
+	}
+	return c, nil
 }
 
 // Name is what the server is: "verifier".
 func (c *Client) Name() string { return c.config.Name }
 
 // Addr is host and port, IPv6 in brackets: "127.0.0.1:8881".
-func (c *Client) Addr() string { return "" }
+func (c *Client) Addr() string { return c.addr }
 
-// Close gives up the connection. Calls under way fail, later ones are errors.
-func (c *Client) Close() {}
+// Close gives up the connection. Calls under way and later ones fail with kind
+// Canceled. It may be called more than once.
+func (c *Client) Close() {
+	c.end()
+	c.transport.CloseIdleConnections()
+}
 
 // Use fixes the version of the API for the calls that follow, without asking.
-func (c *Client) Use(v Version) {}
+func (c *Client) Use(v Version) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version = v
+}
 
 // Version is the version of the API that calls speak: the one negotiated or
 // fixed by Use, before that [Current].
-func (c *Client) Version() Version { return Current() }
-
-// Call is one request.
-type Call struct {
-	Method string
-	// Path is escaped and begins with a slash, without the version prefix.
-	Path  string
-	Query url.Values
-	// Body is sent as it is if it is a []byte, otherwise as JSON; nil sends
-	// none.
-	Body any
-	// ContentType of the body; empty means application/json.
-	ContentType string
-	// NoVersion leaves the version prefix out.
-	NoVersion bool
-	// Into takes the results of a good answer, as encoding/json does; nil
-	// leaves them alone. Results that do not fit, or null, are Unreadable.
-	Into any
+func (c *Client) Version() Version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.version
 }
 
-// Do sends a request and opens the answer. The reply is not nil when a whole
-// answer with a status came, also beside an error. Every error is an *[Error],
-// but for a body that cannot be encoded.
-func (c *Client) Do(ctx context.Context, call Call) (*Reply, error) {
-	return nil, errors.New("not yet")
+// checkAddress returns the host without brackets, if a connection can be made
+// to it. What a registrar says about an agent comes here unchecked, so nothing
+// may slip through that would change the meaning of a URL.
+func checkAddress(config Config) (string, error) {
+	bad := func(cause string) (string, error) {
+		return "", &AddressError{Server: config.Name, Host: config.Host, Port: config.Port, Cause: cause}
+	}
+	host := config.Host
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		if host, ok = strings.CutSuffix(inner, "]"); !ok || !strings.Contains(host, ":") {
+			return bad("brackets are for IPv6 addresses")
+		}
+	}
+	switch {
+	case host == "":
+		return bad("no host is given")
+	case config.Port < 1 || config.Port > 65535:
+		return bad("the port must be a number from 1 to 65535")
+	case strings.Contains(host, ":"):
+		address, _, _ := strings.Cut(host, "%")
+		if net.ParseIP(address) == nil {
+			return bad("neither a host name nor an IPv6 address; the port is given apart")
+		}
+	}
+	for _, r := range host {
+		if r <= ' ' || r == 0x7f || strings.ContainsRune(`/?#@\"<>[]{}|^`+"`", r) {
+			return bad("a host name or an address is wanted, not a URL")
+		}
+	}
+	return host, nil
 }
-
-// Negotiate asks the server for its versions, once, and fixes the newest
-// common one for the calls that follow (PROTOCOL.md 2.3).
-func (c *Client) Negotiate(ctx context.Context) (Negotiation, error) {
-	return Negotiation{}, errors.New("not yet")
-}
-
-// Unreadable makes the error for a good answer whose content is not what the
-// endpoint promises; it is for the packages of the endpoints.
-func (c *Client) Unreadable(call Call, reply *Reply, cause error) error {
-	return &Error{Kind: Unreadable, Err: cause}
-}
-
-var _ = json.RawMessage(nil)

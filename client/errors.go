@@ -113,20 +113,17 @@ func (e *Error) Error() string {
 	case ClientRefused:
 		return fmt.Sprintf("%s refuses our client certificate: %v", e.Server, e.Err)
 	}
-	text := fmt.Sprintf("%s: %s %s:", e.Server, e.Method, printable(e.Path))
+	parts := []string{e.Server, e.Method + " " + printable(e.Path)}
 	if e.HTTP != 0 {
-		text += " " + strconv.Itoa(e.HTTP)
-		if phrase := http.StatusText(e.HTTP); phrase != "" {
-			text += " " + phrase
-		}
+		parts = append(parts, strings.TrimSpace(strconv.Itoa(e.HTTP)+" "+http.StatusText(e.HTTP)))
 	}
 	if e.Reply != nil && e.Reply.Status != "" && e.Reply.Status != http.StatusText(e.HTTP) && e.Kind != Unreadable {
-		text += ": " + quoted(e.Reply.Status)
+		parts = append(parts, quoted(e.Reply.Status))
 	}
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		parts = append(parts, e.Err.Error())
 	}
-	return strings.ReplaceAll(text, "::", ":")
+	return strings.Join(parts, ": ")
 }
 
 // Unwrap returns the cause.
@@ -189,6 +186,20 @@ func quoted(text string) string {
 		text = text[:quoteLimit] + "..."
 	}
 	return strconv.Quote(text)
+}
+
+// tidy makes a message of a library, which may repeat text of others, fit for a
+// terminal: without control characters, and of limited length.
+func tidy(text string) string {
+	if len(text) > quoteLimit {
+		text = text[:quoteLimit] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // printable leaves plain text as it is and quotes everything else.

@@ -1,10 +1,14 @@
 package client
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 )
 
 // Password is a password of a private key. It prints as [redacted].
@@ -72,6 +76,133 @@ func (m *TLSMaterial) Certificate() *x509.Certificate {
 // LoadTLS reads the files and checks that they can be used: at least one
 // authority (unless InsecureSkipServer), and a certificate with the private
 // key that belongs to it (unless Anonymous). Otherwise it is a *[FileError].
+// Dates are not checked here: whether a certificate has expired, the other
+// side judges.
 func LoadTLS(files TLSFiles) (*TLSMaterial, error) {
-	return nil, errors.New("not yet")
+	withNames(&files)
+	m := &TLSMaterial{files: files, roots: x509.NewCertPool()}
+	for _, path := range files.CAFiles {
+		certs, err := readCertificates(files.CAOption, path)
+		if err != nil {
+			return nil, err
+		}
+		for _, cert := range certs {
+			m.roots.AddCert(cert)
+		}
+		m.cas = append(m.cas, certs...)
+	}
+	if len(m.cas) == 0 && !files.InsecureSkipServer {
+		return nil, &FileError{Option: files.CAOption, Cause: "no CA certificate is configured, so no server can be trusted"}
+	}
+	if files.Anonymous {
+		return m, nil
+	}
+	var err error
+	m.cert, err = readPair(files)
+	return m, err
+}
+
+// withNames fills in the names of tenant.conf's options.
+func withNames(files *TLSFiles) {
+	for _, name := range []struct {
+		option *string
+		usual  string
+	}{
+		{&files.CAOption, "trusted_server_ca"},
+		{&files.CertOption, "client_cert"},
+		{&files.KeyOption, "client_key"},
+		{&files.PasswordOption, "client_key_password"},
+	} {
+		if *name.option == "" {
+			*name.option = name.usual
+		}
+	}
+}
+
+// readPair reads our certificate and the key that belongs to it.
+func readPair(files TLSFiles) (*tls.Certificate, error) {
+	chain, err := readCertificates(files.CertOption, files.CertFile)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readFile(files.KeyOption, files.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parseKey(text, string(files.KeyPassword))
+	switch {
+	case errors.Is(err, errNoPassword):
+		return nil, &FileError{Option: files.KeyOption, Path: files.KeyFile, Err: err,
+			Cause: "the key is encrypted, and " + files.PasswordOption + " is not set"}
+	case errors.Is(err, errWrongPassword):
+		return nil, &FileError{Option: files.KeyOption, Path: files.KeyFile, Err: err,
+			Cause: files.PasswordOption + " is the wrong password for it"}
+	case err != nil:
+		return nil, &FileError{Option: files.KeyOption, Path: files.KeyFile, Err: err, Cause: err.Error()}
+	}
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(chain[0].PublicKey) {
+		return nil, &FileError{Option: files.KeyOption, Path: files.KeyFile,
+			Cause: fmt.Sprintf("the key does not belong to the certificate of %s, %s", files.CertOption, printable(files.CertFile))}
+	}
+	cert := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
+	for _, c := range chain {
+		cert.Certificate = append(cert.Certificate, c.Raw)
+	}
+	return cert, nil
+}
+
+// readCertificates reads the certificates of a PEM file, at least one.
+func readCertificates(option, path string) ([]*x509.Certificate, error) {
+	text, err := readFile(option, path)
+	if err != nil {
+		return nil, err
+	}
+	var certs []*x509.Certificate
+	for rest := text; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, &FileError{Option: option, Path: path, Err: err,
+				Cause: fmt.Sprintf("certificate %d in it cannot be read: %s", len(certs)+1, tidy(err.Error()))}
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, &FileError{Option: option, Path: path, Cause: "there is no PEM certificate in it"}
+	}
+	return certs, nil
+}
+
+// fileLimit is the largest file that is taken for TLS material, in bytes.
+const fileLimit = 16 << 20
+
+func readFile(option, path string) ([]byte, error) {
+	if path == "" {
+		return nil, &FileError{Option: option, Cause: "no file is configured"}
+	}
+	bad := func(cause string, err error) ([]byte, error) {
+		return nil, &FileError{Option: option, Path: path, Cause: cause, Err: err}
+	}
+	text, err := os.ReadFile(path)
+	var pathError *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return bad("no such file", err)
+	case errors.Is(err, fs.ErrPermission):
+		return bad("this user may not read it", err)
+	case errors.As(err, &pathError):
+		return bad(pathError.Err.Error(), err)
+	case err != nil:
+		return bad(err.Error(), err)
+	case len(text) > fileLimit:
+		return bad(fmt.Sprintf("%d bytes are too many", len(text)), nil)
+	}
+	return text, nil
 }

@@ -20,11 +20,11 @@ type Keys struct{ K, U, V Secret }
 // NewKeys makes K and V from random bytes, and U from both. random nil means
 // crypto/rand. The error is an *[Error] of kind NoRandomness.
 func NewKeys(random io.Reader) (Keys, error) {
-	bytes, err := randomBytes(random, 2*keyLength)
+	draw, err := randomBytes(random, 2*keyLength)
 	if err != nil {
 		return Keys{}, err
 	}
-	k, v := NewSecret(bytes[:keyLength]), NewSecret(bytes[keyLength:])
+	k, v := NewSecret(draw[:keyLength]), NewSecret(draw[keyLength:])
 	u, err := Combine(k, v)
 	if err != nil {
 		return Keys{}, err
