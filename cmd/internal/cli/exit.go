@@ -76,15 +76,6 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Unwrap() error { return e.Err }
 
-// usageError is a mistake in the command line itself.
-type usageError struct{ Err error }
-
-func (e *usageError) Error() string { return e.Err.Error() }
-func (e *usageError) Unwrap() error { return e.Err }
-
-// usagef makes a usage error: object and cause in one sentence.
-func usagef(format string, a ...any) error { return &usageError{fmt.Errorf(format, a...)} }
-
 // exitCode decides the code of the modern contract for an error. It is the
 // only place that does, and looks at kinds of errors, never at their text.
 func exitCode(err error) int {

@@ -28,8 +28,8 @@ var errInterrupted = errors.New("interrupted")
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// OutTTY and ErrTTY say whether Out and Err are terminals.
-	OutTTY, ErrTTY bool
+	// InTTY, OutTTY and ErrTTY say which of them are terminals.
+	InTTY, OutTTY, ErrTTY bool
 	// Width is the number of columns of the terminal, 0 if there is none.
 	Width int
 }
@@ -37,6 +37,7 @@ type Streams struct {
 // SystemStreams are the streams of the process.
 func SystemStreams() Streams {
 	s := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	s.InTTY = term.IsTerminal(int(os.Stdin.Fd()))
 	s.OutTTY = term.IsTerminal(int(os.Stdout.Fd()))
 	s.ErrTTY = term.IsTerminal(int(os.Stderr.Fd()))
 	if s.OutTTY {

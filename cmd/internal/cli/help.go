@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const rootText = `keylime_tenant puts machines under remote attestation with Keylime, shows whether
+they still are what they should be, and says why when they are not.`
+
+// helpWidth is the number of columns that help text may take.
+func (a *app) helpWidth() int {
+	if a.streams.Width > 0 {
+		return max(60, min(a.streams.Width, 120))
+	}
+	return 80
+}
+
+// help writes the help of the program, of a verb or of a topic to stdout.
+func (a *app) help(cmd *cobra.Command, _ []string) {
+	var b strings.Builder
+	switch {
+	case cmd == cmd.Root():
+		a.rootHelp(&b, cmd)
+	case cmd.IsAdditionalHelpTopicCommand():
+		b.WriteString(cmd.Long + "\n")
+	default:
+		a.verbHelp(&b, cmd)
+	}
+	io.WriteString(a.out(), b.String())
+}
+
+// usage writes the short form, where cobra asks for it.
+func (a *app) usage(cmd *cobra.Command) error {
+	_, err := fmt.Fprintf(a.errOut(), "usage: %s\n", useLine(cmd))
+	return err
+}
+
+func useLine(cmd *cobra.Command) string {
+	use := cmd.Use
+	if cmd.HasParent() {
+		use = cmd.Parent().CommandPath() + " " + use
+	}
+	if cmd.HasAvailableSubCommands() {
+		return use + " VERB [OPTION]..."
+	}
+	return use + " [OPTION]..."
+}
+
+func (a *app) rootHelp(b *strings.Builder, root *cobra.Command) {
+	fmt.Fprintf(b, "%s\n\nUsage:\n  %s VERB [ARGUMENT] [OPTION]...\n  %s VERB --help\n", root.Long, root.Name(), root.Name())
+	for _, group := range root.Groups() {
+		fmt.Fprintf(b, "\n%s:\n", group.Title)
+		for _, cmd := range root.Commands() {
+			if cmd.GroupID == group.ID && cmd.IsAvailableCommand() {
+				fmt.Fprintf(b, "  %-20s %s\n", cmd.Name(), cmd.Short)
+			}
+		}
+	}
+	b.WriteString("\nOptions of every verb:\n")
+	b.WriteString(root.PersistentFlags().FlagUsagesWrapped(a.helpWidth()))
+	b.WriteString("\nMore:\n")
+	for _, cmd := range root.Commands() {
+		if cmd.IsAdditionalHelpTopicCommand() {
+			fmt.Fprintf(b, "  %s help %-14s %s\n", root.Name(), cmd.Name(), cmd.Short)
+		}
+	}
+	fmt.Fprintf(b, "\nThe old command line, %s -c VERB ..., goes on working: %s help classic\n", root.Name(), root.Name())
+}
+
+func (a *app) verbHelp(b *strings.Builder, cmd *cobra.Command) {
+	text := cmd.Long
+	if text == "" {
+		text = strings.ToUpper(cmd.Short[:1]) + cmd.Short[1:] + "."
+	}
+	fmt.Fprintf(b, "%s\n\nUsage:\n  %s\n", text, useLine(cmd))
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\nVerbs:\n")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(b, "  %-20s %s\n", sub.Name(), sub.Short)
+			}
+		}
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(b, "\nExamples:\n%s\n", indent(cmd.Example))
+	}
+	width := a.helpWidth()
+	if local := cmd.LocalFlags(); local.HasAvailableFlags() {
+		b.WriteString("\nOptions:\n" + local.FlagUsagesWrapped(width))
+	}
+	if inherited := cmd.InheritedFlags(); inherited.HasAvailableFlags() {
+		inherited.SortFlags = false
+		b.WriteString("\nOptions of every verb:\n" + inherited.FlagUsagesWrapped(width))
+	}
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+}
+
+// newHelpCmd is the verb help: of the program, of a verb, or of a topic.
+func newHelpCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "help [VERB | TOPIC]", Short: "help on the program, a verb or a topic",
+		DisableFlagsInUseLine: true,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, sub := range helpTarget(cmd.Root(), args).Commands() {
+				if sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
+					names = append(names, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.verb = "help"
+		target := cmd.Root()
+		for _, word := range args {
+			next := child(target, word)
+			if next == nil {
+				return unknownVerb(target, word)
+			}
+			target = next
+		}
+		target.InitDefaultHelpFlag()
+		return target.Help()
+	}
+	return cmd
+}
+
+func child(cmd *cobra.Command, name string) *cobra.Command {
+	for _, sub := range cmd.Commands() {
+		if sub.Name() == name || sub.HasAlias(name) {
+			return sub
+		}
+	}
+	return nil
+}
+
+// helpTarget follows words as far as they name verbs.
+func helpTarget(cmd *cobra.Command, words []string) *cobra.Command {
+	for _, word := range words {
+		next := child(cmd, word)
+		if next == nil {
+			break
+		}
+		cmd = next
+	}
+	return cmd
+}
+
+// visibleFlags are the options of a verb without those of every verb.
+func visibleFlags(cmd *cobra.Command) []*pflag.Flag {
+	var flags []*pflag.Flag
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			flags = append(flags, f)
+		}
+	})
+	return flags
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keylime/keylime-tenant/client"
+	"github.com/keylime/keylime-tenant/cmd/internal/argparse"
+	"github.com/keylime/keylime-tenant/cmd/internal/classic"
+	"github.com/keylime/keylime-tenant/cmd/internal/render"
+	"github.com/keylime/keylime-tenant/cmd/internal/render/compat"
+)
+
+// companion is an old tool for which the binary stands in when it is called by
+// that tool's name.
+type companion struct {
+	Name string
+	// Run is the whole of the old tool; it returns the exit code.
+	Run func(ctx context.Context, a *app, args []string) int
+}
+
+// companions are all of them.
+func companions() []companion { return nil }
+
+// run runs the call and returns its exit code.
+func (a *app) run(ctx context.Context) int {
+	defer a.close()
+	for _, c := range companions() {
+		if c.Name == a.name {
+			return c.Run(ctx, a, a.args)
+		}
+	}
+	args := a.args
+	switch {
+	case len(args) == 0:
+		args = []string{"--help"}
+	case isCompletion(args[0]):
+	case classic.Is(args):
+		rewritten, code, ended := a.readClassic(ctx, args)
+		if ended {
+			return code
+		}
+		args = rewritten
+	default:
+		args = expandShorts(args)
+	}
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	err := a.execute(ctx, root, args)
+	// A context that was cancelled by a signal shows as many errors; its cause
+	// is the one that counts.
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.Is(err, errInterrupted) {
+		err = &interruptedError{err}
+	}
+	if err == nil {
+		return exitOK
+	}
+	a.fail(args, err)
+	if a.old != nil && a.old.Output == "" {
+		return classicExitCode(err)
+	}
+	return exitCode(err)
+}
+
+func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) error {
+	if cmd, rest, err := root.Find(args); err == nil && cmd.HasSubCommands() && !isCompletion(args[0]) {
+		if word, found := misplacedVerb(cmd, rest); found && child(cmd, word) == nil {
+			return unknownVerb(cmd, word)
+		}
+	}
+	return root.ExecuteContext(ctx)
+}
+
+// isCompletion says that a shell asks for completions, which is no call of a
+// person in either grammar.
+func isCompletion(word string) bool {
+	return word == cobra.ShellCompRequestCmd || word == cobra.ShellCompNoDescRequestCmd
+}
+
+// readClassic rewrites a call of the classic grammar. If ended, the call is
+// over with code.
+func (a *app) readClassic(ctx context.Context, args []string) (rewritten []string, code int, ended bool) {
+	call, err := classic.Rewrite(args)
+	var (
+		usage *argparse.UsageError
+		help  *argparse.Help
+	)
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(a.errOut(), usage.Error())
+		return nil, exitUsage, true
+	case errors.As(err, &help):
+		io.WriteString(a.out(), help.Text)
+		return nil, exitOK, true
+	}
+	a.old, a.verb = &call, call.Verb
+	if err != nil {
+		a.global.output = call.Output
+		if beginErr := a.begin(ctx); beginErr != nil {
+			err = beginErr
+		}
+		a.fail(args, err)
+		if call.Output != "" {
+			return nil, exitUsage, true
+		}
+		return nil, classicExitCode(err), true
+	}
+	rewritten = call.Argv
+	if call.Output != "" {
+		rewritten = append(slices.Clone(rewritten), "--output="+call.Output)
+	}
+	return rewritten, 0, false
+}
+
+// fail shows an error to whoever called.
+func (a *app) fail(args []string, err error) {
+	if status := new(statusError); errors.As(err, &status) && status.Err == nil {
+		return
+	}
+	if a.presenter == nil && a.global.output == "" {
+		// The options were not read to their end: look for the format, so that a
+		// script that wants JSON gets the usage error as JSON.
+		a.global.output = formatIn(args)
+	}
+	if _, formatErr := a.global.format(); formatErr != nil {
+		a.global.output = ""
+	}
+	a.present().Fail(a.verb, err)
+}
+
+// formatIn finds the value of --output in words that nobody has parsed.
+func formatIn(args []string) string {
+	found := ""
+	for i, word := range args {
+		if word == "--" {
+			break
+		}
+		value := ""
+		switch {
+		case (word == "-o" || word == "--output") && i+1 < len(args):
+			value = args[i+1]
+		case strings.HasPrefix(word, "--output="):
+			value = strings.TrimPrefix(word, "--output=")
+		case strings.HasPrefix(word, "-o"):
+			value = strings.TrimPrefix(strings.TrimPrefix(word, "-o"), "=")
+		}
+		if _, err := render.ParseFormat(value); err == nil {
+			found = value
+		}
+	}
+	return found
+}
+
+// present is the presenter of the call.
+func (a *app) present() render.Presenter {
+	if a.presenter == nil {
+		if a.old != nil && a.old.Output == "" {
+			a.presenter = a.newCompat()
+		} else {
+			a.presenter = a.newModern()
+		}
+	}
+	return a.presenter
+}
+
+func (a *app) newModern() render.Presenter {
+	format, _ := a.global.format() // judged by begin; the default otherwise
+	color := !a.global.noColor
+	if value, _ := a.getenv("NO_COLOR"); value != "" {
+		color = false
+	}
+	if term, _ := a.getenv("TERM"); term == "dumb" {
+		color = false
+	}
+	return render.New(render.Options{
+		Out: a.out(), Err: a.errOut(), Format: format,
+		Color: color && a.streams.OutTTY, ErrColor: color && a.streams.ErrTTY, Width: a.streams.Width,
+		Quiet: a.global.quiet, Steps: a.global.verbose || a.streams.ErrTTY, Debug: a.global.debug,
+		ShowSecrets: a.global.showSecrets, ExitCode: exitCode,
+	})
+}
+
+// trace tells the presenter of a request, if it wants to know.
+func (a *app) trace(t client.Trace) {
+	if tracer, ok := a.present().(render.Tracer); ok {
+		tracer.Trace(t)
+	}
+}
+
+var _ render.Presenter = (*compat.Renderer)(nil)
