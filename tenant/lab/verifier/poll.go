@@ -1,0 +1,382 @@
+package verifier
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/keylime/keylime-tenant/client"
+	"github.com/keylime/keylime-tenant/client/agent"
+	wire "github.com/keylime/keylime-tenant/client/verifier"
+	"github.com/keylime/keylime-tenant/payload"
+	"github.com/keylime/keylime-tenant/policy/runtime"
+	"github.com/keylime/keylime-tenant/tenant/quote"
+)
+
+// poller asks one agent for quotes until it fails, or is told to end.
+type poller struct {
+	s      *Server
+	e      *enrolled
+	ctx    context.Context
+	cancel context.CancelFunc
+	// busy is set while the agent is being asked; the server's lock guards it.
+	busy bool
+
+	// Copies of what does not change while this poller lives.
+	request wire.AddRequest
+	ak      []byte
+	rules   rules
+
+	transport *client.Client
+	api       *agent.Client
+	// nk is the transport key that the last good quote bound, vSentTo the one
+	// that V was last encrypted to.
+	nk, vSentTo string
+	clock       *quote.Clock
+	ima         runtime.State
+	bootTime    *int64
+	attested    int
+}
+
+// poll starts to attest an agent anew. The caller holds the lock.
+func (s *Server) poll(e *enrolled) {
+	if e.poller != nil {
+		e.poller.end()
+	}
+	p := &poller{s: s, e: e, request: e.Request, attested: e.Record.AttestationCount}
+	p.ctx, p.cancel = context.WithCancel(s.ctx)
+	e.poller = p
+	e.Record.OperationalState = wire.Start
+	runtimeText, bootText := s.runtime.get(e.RuntimeName), s.mb.get(e.MBName)
+	s.work.Go(func() {
+		defer p.cancel()
+		if err := p.prepare(runtimeText, bootText); err != nil {
+			p.fail([]event{internalEvent("exception", err)})
+			return
+		}
+		defer p.transport.Close()
+		p.run()
+	})
+}
+
+// end makes the poller stop and forget its outcome. The caller holds the lock.
+func (p *poller) end() {
+	p.cancel()
+	if p.e.poller == p {
+		p.e.poller = nil
+	}
+}
+
+// prepare reads everything that polling needs.
+func (p *poller) prepare(runtimeText, bootText *string) (err error) {
+	if p.ak, err = base64.StdEncoding.DecodeString(p.request.AKTPM); err != nil {
+		return fmt.Errorf("ak_tpm: %w", err)
+	}
+	if p.rules.tpm, err = parseTPMPolicy(p.request.TPMPolicy); err != nil {
+		return err
+	}
+	if p.rules.tpm.mask == "" {
+		return errors.New("tpm_policy: there is no mask")
+	}
+	p.rules.boot = bootText
+	if p.rules.runtime, err = newEvaluator(runtimeText, p.request.IMASignVerificationKeys); err != nil {
+		return err
+	}
+	p.transport, err = client.New(client.Config{Name: client.AgentName, Host: *p.request.CloudagentIP, Port: int(*p.request.CloudagentPort),
+		TLS: p.s.o.Agents, PinnedPEM: *p.request.MTLSCert, Timeout: agentTimeout})
+	if err != nil {
+		return err
+	}
+	if version, err := client.ParseVersion(p.request.SupportedVersion); err == nil {
+		p.transport.Use(version)
+	}
+	p.api = agent.New(p.transport)
+	return nil
+}
+
+// newEvaluator makes the judge of IMA lists; no text means the empty policy.
+func newEvaluator(text *string, keys string) (*runtime.Evaluator, error) {
+	p := runtime.Empty()
+	if text != nil {
+		var err error
+		if p, err = runtime.ParsePolicy([]byte(*text)); err != nil {
+			return nil, err
+		}
+	}
+	var o runtime.Options
+	if keys != "" {
+		ring, err := runtime.ParseKeyring(keys)
+		if err != nil {
+			return nil, err
+		}
+		o.Keyring = ring
+	}
+	return runtime.NewEvaluator(p, o)
+}
+
+// outcome is how a round of polling ended.
+type outcome struct {
+	// again: the agent did not answer in a way that says anything; try again.
+	again error
+	// events are the failures; none and no again is a good round.
+	events []event
+	// neutral: neither good nor bad.
+	neutral bool
+}
+
+// run asks, again and again.
+func (p *poller) run() {
+	retries, providing := 0, false
+	for p.begin(retries, providing) {
+		var o outcome
+		if providing {
+			o = p.provideV()
+		} else {
+			o = p.round(retries > 0)
+		}
+		wait := p.s.o.Interval
+		switch {
+		case o.again != nil:
+			if retries++; retries > p.s.o.MaxRetries {
+				name := "not_reachable"
+				if providing {
+					name = "not_reachable_v"
+				}
+				o.events = []event{internalEvent(name, o.again)}
+				break
+			}
+			p.s.logf("agent %s: try %d of %d: %v", p.e.ID, retries, p.s.o.MaxRetries, o.again)
+			wait = p.s.o.RetryInterval
+		default:
+			retries = 0
+			// V follows at once after the good quote that it needs.
+			if providing = !providing && o.events == nil && !o.neutral && p.request.V != nil && p.vSentTo != p.nk; providing {
+				wait = 0
+			}
+		}
+		if len(o.events) > 0 {
+			p.fail(o.events)
+			return
+		}
+		if !p.idle() {
+			return
+		}
+		select {
+		case <-p.ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// begin says that the agent is being asked, unless polling has ended.
+func (p *poller) begin(retries int, providing bool) bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.e.poller != p || p.ctx.Err() != nil {
+		return false
+	}
+	p.busy = true
+	state := wire.GetQuote
+	if providing {
+		state = wire.ProvideV
+	}
+	if retries > 0 {
+		state++ // the states of retrying follow
+	}
+	p.e.Record.OperationalState = state
+	return true
+}
+
+// idle says that the agent is no longer being asked. It removes an agent whose
+// deletion was accepted meanwhile, and is false when polling has ended.
+func (p *poller) idle() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.busy = false
+	if p.e.poller != p || p.ctx.Err() != nil {
+		return false
+	}
+	if p.e.Record.OperationalState == wire.Terminated {
+		p.removed()
+		return false
+	}
+	return true
+}
+
+// removed carries out an accepted deletion. The caller holds the lock.
+func (p *poller) removed() {
+	p.s.forget(p.e.ID)
+	if err := p.s.save(); err != nil {
+		p.s.logf("%v", err)
+	}
+}
+
+// fail ends polling with a failure: nothing here is below the highest severity,
+// and that ends it (PROTOCOL.md 4.10).
+func (p *poller) fail(events []event) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.busy = false
+	if p.e.poller != p || p.ctx.Err() != nil {
+		return
+	}
+	record := &p.e.Record
+	if record.OperationalState == wire.Terminated {
+		p.removed()
+		return
+	}
+	record.OperationalState = wire.InvalidQuote
+	if events[0].internal() {
+		record.OperationalState = wire.Failed
+	}
+	level, id := severityEmergency, events[0].ID
+	record.SeverityLevel, record.LastEventID = &level, &id
+	p.e.poller = nil
+	p.s.logf("agent %s: %s: %s", p.e.ID, record.OperationalState, words(events))
+	if err := p.s.save(); err != nil {
+		p.s.logf("%v", err)
+	}
+	if !events[0].internal() {
+		p.s.notify(p.e, "revocation", events[0])
+	} else if strings.HasPrefix(events[0].ID, ofVerifier+"not_reachable") && p.attested > 0 {
+		p.s.notify(p.e, "comm_error", events[0])
+	}
+}
+
+// round asks for one quote and judges it.
+func (p *poller) round(afterFailure bool) outcome {
+	nonce, err := payload.NewChallenge(p.s.o.Rand)
+	if err != nil {
+		return outcome{events: []event{internalEvent("exception", err)}}
+	}
+	request := agent.IntegrityRequest{Nonce: nonce, Mask: p.rules.tpm.mask, Partial: p.nk != "" && !afterFailure, IMAEntry: p.ima.NextEntry}
+	q, _, err := p.api.IntegrityQuote(p.ctx, request)
+	if err != nil {
+		return p.unanswered(err, "no_quote")
+	}
+	p.s.mu.Lock()
+	p.e.Record.LastReceivedQuote = p.s.o.Now().Unix()
+	p.s.mu.Unlock()
+	return p.judge(q, request)
+}
+
+// unanswered decides what a failed call means (PROTOCOL.md 4.10).
+func (p *poller) unanswered(err error, refused string) outcome {
+	var e *client.Error
+	if !errors.As(err, &e) {
+		return outcome{events: []event{internalEvent("exception", err)}}
+	}
+	switch {
+	case e.HTTP == 0, e.HTTP == http.StatusRequestTimeout, e.HTTP == http.StatusInternalServerError, e.HTTP == 599:
+		return outcome{again: err}
+	case e.HTTP == http.StatusBadRequest && e.Reply != nil && strings.Contains(e.Reply.Status, "API version not supported"):
+		return p.renegotiate()
+	case e.Kind == client.Unreadable:
+		return outcome{events: []event{internalEvent("exception", err)}}
+	}
+	return outcome{events: []event{internalEvent(refused, err)}}
+}
+
+// renegotiate asks an agent that no longer speaks the stored version what it
+// does speak. One that has been attested before may only go up.
+func (p *poller) renegotiate() outcome {
+	bad := func(err error) outcome {
+		return outcome{events: []event{internalEvent("version_not_supported", err)}}
+	}
+	before := p.transport.Version()
+	n, err := p.transport.Negotiate(p.ctx)
+	switch {
+	case err != nil:
+		return bad(err)
+	case n.Fallback || n.Version.Compare(before) == 0:
+		return bad(fmt.Errorf("the agent does not speak API %s, and offers no other", before))
+	case n.Version.Compare(before) < 0 && p.attested > 0:
+		return bad(fmt.Errorf("the agent offers API %s, which is older than %s", n.Version, before))
+	}
+	p.s.mu.Lock()
+	p.e.Request.SupportedVersion = n.Version.String()
+	p.s.mu.Unlock()
+	return outcome{again: fmt.Errorf("the agent speaks API %s now, no longer %s", n.Version, before)}
+}
+
+// judge checks an answer (PROTOCOL.md 4.10, step 6, and section 6).
+func (p *poller) judge(q *agent.IntegrityQuote, request agent.IntegrityRequest) outcome {
+	refuse := func(events ...event) outcome { return outcome{events: events} }
+	key := q.PubKeyPEM
+	if key == "" {
+		key = p.nk
+	}
+	if key == "" {
+		return refuse(event{ofQuote + "no_pubkey", message{Message: "the agent has not sent its public key"}})
+	}
+	if q.IMAEntry != nil {
+		switch *q.IMAEntry {
+		case 0:
+			p.ima.Reset()
+		case request.IMAEntry:
+		default:
+			return refuse(event{ofQuote + "invalid_ima_entry_nb",
+				compared{Context: "the agent sent another part of the IMA list than was asked for", Got: fmt.Sprint(*q.IMAEntry), Expected: request.IMAEntry}})
+		}
+	}
+	if p.rebooted(q.BootTime) && request.IMAEntry > 0 {
+		p.ima.Reset()
+		return outcome{neutral: true}
+	}
+	verified, err := quote.Verify(quote.Untrusted{Quote: q.Quote.Quote, HashAlg: q.HashAlg, EncAlg: q.EncAlg, SignAlg: q.SignAlg, TransportKeyPEM: key},
+		quote.Expect{AK: p.ak, Nonce: request.Nonce, AcceptHash: p.request.AcceptTPMHashAlgs, AcceptEnc: p.request.AcceptTPMEncryptionAlgs,
+			AcceptSign: p.request.AcceptTPMSigningAlgs, BindTransportKey: true, Clock: p.clock})
+	if err != nil {
+		return refuse(ofQuoteError(err))
+	}
+	events, err := p.rules.judge(p.ctx, verified, evidence{list: q.IMAList, log: q.MBLog, ima: &p.ima})
+	if err != nil {
+		return refuse(internalEvent("exception", err))
+	}
+	if len(events) > 0 {
+		return refuse(events...)
+	}
+	clock := verified.Clock()
+	p.clock, p.nk = &clock, verified.TransportKeyPEM()
+	p.accepted(q)
+	return outcome{}
+}
+
+// rebooted says whether the agent tells of another boot than before.
+func (p *poller) rebooted(now *int64) bool {
+	before := p.bootTime
+	p.bootTime = now
+	return before != nil && (now == nil || *before != *now)
+}
+
+// accepted counts a good quote.
+func (p *poller) accepted(q *agent.IntegrityQuote) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.attested++
+	record := &p.e.Record
+	record.AttestationCount = p.attested
+	record.LastSuccessfulAttestation = p.s.o.Now().Unix()
+	record.HashAlg, record.EncAlg, record.SignAlg = q.HashAlg, q.EncAlg, q.SignAlg
+}
+
+// provideV gives the agent V, encrypted to the key that a good quote has bound.
+func (p *poller) provideV() outcome {
+	v, err := base64.StdEncoding.DecodeString(string(*p.request.V))
+	if err != nil {
+		return outcome{events: []event{internalEvent("exception", errors.New("v is not base64"))}}
+	}
+	sealed, err := payload.SealShare(payload.NewSecret(v), p.nk, p.s.o.Rand)
+	if err != nil {
+		return outcome{events: []event{internalEvent("exception", err)}}
+	}
+	if _, err := p.api.PostV(p.ctx, sealed); err != nil {
+		return p.unanswered(err, "no_v")
+	}
+	p.vSentTo = p.nk
+	return outcome{}
+}
