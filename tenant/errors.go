@@ -46,7 +46,6 @@ const (
 	VerifyNeedsPayload   InvalidKind = "verify-payload"
 	PayloadInPush        InvalidKind = "payload-push"
 	InvalidVersion       InvalidKind = "api-version"
-	InvalidDownload      InvalidKind = "download"
 	InvalidKeyFile       InvalidKind = "key-file"
 	NoContactAddress     InvalidKind = "no-address"
 	PlainAgentRefused    InvalidKind = "agent-without-tls"

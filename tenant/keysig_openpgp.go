@@ -1,5 +1,3 @@
-//go:build openpgp
-
 package tenant
 
 import (
@@ -8,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	openpgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 )
 
 // verifyOpenPGP checks an OpenPGP signature, armored or binary. Weak digests

@@ -15,8 +15,8 @@ import (
 )
 
 // PolicyInput says what an agent is held against, or what a stored policy is
-// made of. Files and downloads have been read by the caller (see
-// [Tenant.Download]); nil and "" mean that there is none.
+// made of. Files and downloads have been read by the caller; nil and "" mean
+// that there is none.
 type PolicyInput struct {
 	// Runtime is a runtime policy: plain JSON, or a DSSE envelope.
 	Runtime *Input

@@ -106,17 +106,17 @@ type Health string
 
 // The words for health.
 const (
-	// Attested: a quote has been accepted, and it is not overdue.
+	// HealthAttested: a quote has been accepted, and it is not overdue.
 	HealthAttested Health = "attested"
-	// Pending: no quote has been accepted yet.
+	// HealthPending: no quote has been accepted yet.
 	HealthPending Health = "never attested"
-	// Stale: the last accepted quote is older than the verifier allows.
+	// HealthStale: the last accepted quote is older than the verifier allows.
 	HealthStale Health = "stale"
-	// Failed: the verifier has refused a quote or lost the agent.
+	// HealthFailed: the verifier has refused a quote or lost the agent.
 	HealthFailed Health = "failed"
-	// Stopped: the verifier no longer asks, because a tenant told it so.
+	// HealthStopped: the verifier no longer asks, because a tenant told it so.
 	HealthStopped Health = "stopped"
-	// Ending: the enrolment is about to be removed.
+	// HealthEnding: the enrolment is about to be removed.
 	HealthEnding Health = "being deleted"
 )
 

@@ -62,18 +62,23 @@ func (t *Tenant) jitter(delay time.Duration) time.Duration {
 	return delay / jitterPart * time.Duration(binary.BigEndian.Uint16(b[:])) / math.MaxUint16
 }
 
-// interrupted is why a context has ended, nil if it has not. It always is
-// context.Canceled or context.DeadlineExceeded too.
+// interrupted is why a context has ended, nil if it has not.
 func interrupted(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
-		return errors.Join(cause, err)
+		return &interruption{cause: cause, err: err}
 	}
 	return err
 }
+
+// interruption is a context's end together with its cause, whose words it has.
+type interruption struct{ cause, err error }
+
+func (i *interruption) Error() string   { return i.cause.Error() }
+func (i *interruption) Unwrap() []error { return []error{i.cause, i.err} }
 
 // transient says whether a failed call may succeed a little later: no answer,
 // or an answer from something that stands in for an overloaded server.

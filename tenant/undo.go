@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/keylime/keylime-tenant/client"
@@ -40,7 +41,7 @@ func (e *enrolment) undo(ctx context.Context, failure error) error {
 	report := &UndoneError{Err: failure}
 	gone := e.undoPost(ctx, report)
 	if gone && e.posted != notAsked {
-		e.undoPolicy(ctx, report)
+		e.undoPolicies(ctx, report)
 	}
 	if e.removed > refused {
 		if gone {
@@ -50,7 +51,7 @@ func (e *enrolment) undo(ctx context.Context, failure error) error {
 		}
 	}
 	if e.uGiven {
-		report.Left = append(report.Left, Leftover{What: "the agent keeps its share of a key that nobody can complete; it is gone when the agent restarts"})
+		report.Left = append(report.Left, Leftover{What: "the agent holds its share of a key that nobody can complete; it is gone when the agent restarts"})
 	}
 	if len(report.Undone)+len(report.Left) == 0 {
 		return failure
@@ -159,33 +160,57 @@ func (t *Tenant) waitGone(ctx context.Context, id string) error {
 	return errors.New("the verifier has accepted the deletion but not done it")
 }
 
-// undoPolicy removes the runtime policy that a refused request may have left:
-// a later enrolment of the same agent would silently be held against it
-// (PROTOCOL.md 4.1). It removes only what has the content that was sent.
-func (e *enrolment) undoPolicy(ctx context.Context, report *UndoneError) {
-	p, name := e.plan.policies, e.plan.ID
-	if p.runtimeName != "" {
-		if p.runtime == nil {
-			return // a stored policy was named: nothing was sent
-		}
-		name = p.runtimeName
-	}
+// undoPolicies removes the stored policies that a failed request may have left:
+// a later enrolment of the same agent would silently be held against the
+// runtime policy (PROTOCOL.md 4.1). It removes only what has the content that
+// was sent.
+func (e *enrolment) undoPolicies(ctx context.Context, report *UndoneError) {
+	p, store := e.plan.policies, e.t.Verifier
 	var failed *client.Error
-	if errors.As(report.Err, &failed) && failed.Kind == client.Conflict && (p.runtimeName != "" || e.enrolledMeanwhile(ctx)) {
-		return // what is there was there before, or belongs to another enrolment
+	conflict := e.posted == refused && errors.As(report.Err, &failed) && failed.Kind == client.Conflict
+	if conflict && e.enrolledMeanwhile(ctx) {
+		return // they belong to another enrolment
 	}
-	stored, _, err := e.t.Verifier.RuntimePolicy(ctx, name)
-	if client.KindOf(err) == client.NotFound || err == nil && !e.sent(stored.RuntimePolicy) {
+	// After a conflict a policy of that name was there before, as far as is known.
+	if name := p.runtimeName; name == "" || p.runtime != nil && !conflict {
+		if name == "" {
+			name = e.plan.ID
+		}
+		e.removePolicy(ctx, report, leftPolicy{RuntimeKind, name, func() (bool, error) {
+			stored, _, err := store.RuntimePolicy(ctx, name)
+			return err == nil && e.sent(stored.RuntimePolicy), err
+		}, store.DeleteRuntimePolicy})
+	}
+	if name := p.measuredBootName; name != "" && p.measuredBoot != nil && !conflict {
+		e.removePolicy(ctx, report, leftPolicy{MBKind, name, func() (bool, error) {
+			stored, _, err := store.MBPolicy(ctx, name)
+			return err == nil && stored.MBPolicy != nil && sameJSON(*stored.MBPolicy, []byte(*p.measuredBoot)), err
+		}, store.DeleteMBPolicy})
+	}
+}
+
+// leftPolicy is a stored policy that may be ours.
+type leftPolicy struct {
+	kind   PolicyKind
+	name   string
+	ours   func() (bool, error)
+	remove func(context.Context, string) (*client.Reply, error)
+}
+
+func (e *enrolment) removePolicy(ctx context.Context, report *UndoneError, p leftPolicy) {
+	ours, err := p.ours()
+	if client.KindOf(err) == client.NotFound || err == nil && !ours {
 		return
 	}
 	if err == nil {
-		_, err = e.t.Verifier.DeleteRuntimePolicy(ctx, name)
+		_, err = p.remove(ctx, p.name)
 	}
-	object := string(RuntimeKind) + " " + name
+	object := string(p.kind) + " " + p.name
 	if err != nil && client.KindOf(err) != client.NotFound {
+		command := []string{"keylime_tenant", policyCommand(PolicyDelete, p.kind), p.name}
 		text := fmt.Sprintf("the verifier may keep the %s of the request that failed (%v)", object, err)
-		e.t.emit(Warning{Kind: WarnLeftPolicy, ID: e.plan.ID, Object: object, Text: text, Hint: "keylime_tenant deleteruntimepolicy " + name + " removes it"})
-		report.Left = append(report.Left, Leftover{What: text, Command: []string{"keylime_tenant", "deleteruntimepolicy", name}})
+		e.t.emit(Warning{Kind: WarnLeftPolicy, ID: e.plan.ID, Object: object, Text: text, Hint: strings.Join(command, " ") + " removes it"})
+		report.Left = append(report.Left, Leftover{What: text, Command: command})
 		return
 	}
 	e.undone(report, "the "+object+", which the failed request had left on the verifier, was removed")
