@@ -31,6 +31,7 @@ type app struct {
 	env     []string
 	streams Streams
 	global  globalFlags
+	groups  []verbGroup
 
 	// old is the call in the classic grammar, nil in the modern one.
 	old *classic.Call

@@ -27,21 +27,23 @@ type enrolFlags struct {
 }
 
 func (e *enrolFlags) add(f *pflag.FlagSet) {
-	f.StringVarP(&e.host, "targethost", "t", "", "`HOST` of the agent (default: what the registrar knows)")
-	f.StringVar(&e.port, "targetport", "", "`PORT` of the agent (default: what the registrar knows)")
-	f.StringVar(&e.polledHost, "cv-targethost", "", "`HOST` under which the verifier reaches the agent, if it differs")
-	f.BoolVar(&e.push, "push-model", false, "the agent attests of its own accord: do not contact it")
-	f.StringVar(&e.apiVersion, "agent-api-version", "", "speak this API `VERSION` with the agent instead of asking it")
-	f.StringVarP(&e.file, "file", "f", "", "encrypt `FILE` for the agent, which gets the key only once attested")
-	f.StringVarP(&e.key, "key", "k", "", "use the keys in `FILE` (K, U and V, a line each) instead of new ones")
-	f.StringVarP(&e.sealed, "payload", "p", "", "`FILE` that was encrypted under the keys of --key")
-	f.StringVar(&e.certDir, "cert", "", "give the agent a certificate of the CA in `DIR` (default: the CA of the configuration)")
-	f.StringVar(&e.include, "include", "", "with --cert: put the files of `DIR` into the package")
-	f.BoolVar(&e.verify, "verify", false, "wait until the agent has proven that it holds the payload's key")
-	f.StringVar(&e.wait, "wait", "", "\"attested\": wait until the verifier has accepted a quote")
-	f.Lookup("wait").Usage = "wait until the agent is `attested`, which means that the verifier has accepted a quote"
-	f.Var(&e.waitLimit, "wait-timeout", "how long --wait waits, `DURATION` such as 90s (default 1m)")
-	e.policies.add(f, true)
+	o := &options{flags: f, section: "The agent"}
+	o.text(&e.host, "targethost", "t", "HOST", "where it is (default: what the registrar says)")
+	o.text(&e.port, "targetport", "", "PORT", "its port (default: what the registrar says)")
+	o.text(&e.polledHost, "cv-targethost", "", "HOST", "where the verifier finds it, if elsewhere")
+	o.on(&e.push, "push-model", "", "it attests of its own accord: do not contact it")
+	o.text(&e.apiVersion, "agent-api-version", "", "VERSION", "speak this version with it instead of asking")
+	o.section = "What it is given, once it is attested"
+	o.text(&e.file, "file", "f", "FILE", "this file, encrypted; a zip file is unpacked and its autorun.sh run")
+	o.text(&e.key, "key", "k", "FILE", "these keys: K, U and V, a line each, in base64")
+	o.text(&e.sealed, "payload", "p", "FILE", "what was encrypted under the keys of --key")
+	o.text(&e.certDir, "cert", "", "DIR", "a certificate of the CA in DIR, which is made if absent; \"default\" is ca in Keylime's directory")
+	o.text(&e.include, "include", "", "DIR", "with --cert: the files of DIR too")
+	e.policies.add(o, true)
+	o.section = "How long to wait"
+	o.on(&e.verify, "verify", "", "until the agent has proven that it holds its payload's key")
+	o.text(&e.wait, "wait", "", "attested", "until the verifier has accepted a quote")
+	o.limit(&e.waitLimit, "wait-timeout", "how long --wait waits (default 1m)")
 }
 
 // request makes the request of flags and configuration; files are read here.

@@ -29,21 +29,21 @@ type globalFlags struct {
 
 // add defines the options on the root of the tree.
 func (g *globalFlags) add(f *pflag.FlagSet) {
-	f.StringVarP(&g.registrarHost, "registrarhost", "r", "", "`HOST` of the registrar")
-	f.StringVar(&g.registrarPort, "registrarport", "", "TLS `PORT` of the registrar")
-	f.StringVarP(&g.verifierHost, "cv", "v", "", "`HOST` of the verifier")
-	f.StringVar(&g.verifierPort, "cvport", "", "`PORT` of the verifier")
-	f.StringVar(&g.verifierID, "cvid", "", "list only agents of the verifier with this `ID`")
-	f.StringVarP(&g.output, "output", "o", "", "how to write the result: table (default), json, yaml or name")
-	f.Lookup("output").Usage = "write the result as `FORMAT`: table (default), json, yaml or name"
-	f.Var(&g.timeout, "timeout", "time limit of each request, `DURATION` such as 10s (default: request_timeout)")
-	f.BoolVar(&g.showSecrets, "show-secrets", false, "show the key share v that the verifier holds")
-	f.BoolVar(&g.checkHostname, "check-hostname", false, "servers' certificates must carry the host name or address asked for")
-	f.BoolVar(&g.insecureSkipVerify, "insecure-skip-server-verification", false, "talk to servers whose certificate proves nothing (tests only)")
-	f.BoolVarP(&g.quiet, "quiet", "q", false, "no progress and no hints; warnings and errors stay")
-	f.BoolVar(&g.verbose, "verbose", false, "show each step, also where stderr is no terminal")
-	f.BoolVar(&g.debug, "debug", false, "show each step and each request with its duration")
-	f.BoolVar(&g.noColor, "no-color", false, "no colour (as with NO_COLOR in the environment)")
+	o := options{flags: f, section: "Options of every verb"}
+	o.text(&g.registrarHost, "registrarhost", "r", "HOST", "registrar (registrar_ip)")
+	o.text(&g.registrarPort, "registrarport", "", "PORT", "its TLS port (registrar_port)")
+	o.text(&g.verifierHost, "cv", "v", "HOST", "verifier (verifier_ip)")
+	o.text(&g.verifierPort, "cvport", "", "PORT", "its port (verifier_port)")
+	o.text(&g.verifierID, "cvid", "", "ID", "in lists: only agents of the verifier of this id")
+	o.text(&g.output, "output", "o", "FORMAT", "write the result as table (default), json, yaml or name")
+	o.limit(&g.timeout, "timeout", "limit of each request, such as 10s (request_timeout)")
+	o.on(&g.showSecrets, "show-secrets", "", "show the key share v that the verifier holds")
+	o.on(&g.checkHostname, "check-hostname", "", "servers' certificates must carry the host asked for")
+	o.on(&g.insecureSkipVerify, "insecure-skip-server-verification", "", "trust any server (tests only)")
+	o.on(&g.quiet, "quiet", "q", "no progress, no hints; warnings and errors stay")
+	o.on(&g.verbose, "verbose", "", "show each step, also where stderr is no terminal")
+	o.on(&g.debug, "debug", "", "show each step and each request with its duration")
+	o.on(&g.noColor, "no-color", "", "no colour, as with NO_COLOR in the environment")
 }
 
 // wordsOfOld maps the names that options had in the Python tenant, and other

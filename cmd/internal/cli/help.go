@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,19 +54,23 @@ func useLine(cmd *cobra.Command) string {
 
 func (a *app) rootHelp(b *strings.Builder, root *cobra.Command) {
 	fmt.Fprintf(b, "%s\n\nUsage:\n  %s VERB [ARGUMENT] [OPTION]...\n  %s VERB --help\n", root.Long, root.Name(), root.Name())
-	for _, group := range root.Groups() {
-		fmt.Fprintf(b, "\n%s:\n", group.Title)
-		for _, cmd := range root.Commands() {
-			if cmd.GroupID == group.ID && cmd.IsAvailableCommand() {
-				fmt.Fprintf(b, "  %-20s %s\n", cmd.Name(), cmd.Short)
+	for _, group := range a.groups {
+		title := group.title
+		for _, cmd := range group.cmds {
+			if !cmd.IsAvailableCommand() {
+				continue
 			}
+			if title != "" {
+				fmt.Fprintf(b, "\n%s:\n", title)
+				title = ""
+			}
+			fmt.Fprintf(b, "  %-20s %s\n", cmd.Name(), cmd.Short)
 		}
 	}
-	b.WriteString("\nOptions of every verb:\n")
-	b.WriteString(root.PersistentFlags().FlagUsagesWrapped(a.helpWidth()))
+	writeOptions(b, "", shown(root.PersistentFlags()), a.helpWidth())
 	b.WriteString("\nMore:\n")
 	for _, cmd := range root.Commands() {
-		if cmd.IsAdditionalHelpTopicCommand() {
+		if cmd.IsAdditionalHelpTopicCommand() && cmd.Long != "" {
 			fmt.Fprintf(b, "  %s help %-14s %s\n", root.Name(), cmd.Name(), cmd.Short)
 		}
 	}
@@ -77,7 +82,7 @@ func (a *app) verbHelp(b *strings.Builder, cmd *cobra.Command) {
 	if text == "" {
 		text = strings.ToUpper(cmd.Short[:1]) + cmd.Short[1:] + "."
 	}
-	fmt.Fprintf(b, "%s\n\nUsage:\n  %s\n", text, useLine(cmd))
+	fmt.Fprintf(b, "%s\n\nUsage:\n  %s\n", strings.TrimSpace(text), useLine(cmd))
 	if cmd.HasAvailableSubCommands() {
 		b.WriteString("\nVerbs:\n")
 		for _, sub := range cmd.Commands() {
@@ -89,14 +94,24 @@ func (a *app) verbHelp(b *strings.Builder, cmd *cobra.Command) {
 	if cmd.Example != "" {
 		fmt.Fprintf(b, "\nExamples:\n%s\n", indent(cmd.Example))
 	}
-	width := a.helpWidth()
-	if local := cmd.LocalFlags(); local.HasAvailableFlags() {
-		b.WriteString("\nOptions:\n" + local.FlagUsagesWrapped(width))
-	}
-	if inherited := cmd.InheritedFlags(); inherited.HasAvailableFlags() {
-		inherited.SortFlags = false
-		b.WriteString("\nOptions of every verb:\n" + inherited.FlagUsagesWrapped(width))
-	}
+	inherited := cmd.InheritedFlags()
+	own := slices.DeleteFunc(shown(cmd.Flags()), func(f *pflag.Flag) bool { return inherited.Lookup(f.Name) != nil })
+	writeOptions(b, "Options", own, a.helpWidth())
+	cmd.VisitParents(func(parent *cobra.Command) {
+		writeOptions(b, "Options of "+parent.Name(), shown(parent.PersistentFlags()), a.helpWidth())
+	})
+}
+
+// shown are the options that the help lists, in the order of their definition.
+func shown(set *pflag.FlagSet) []*pflag.Flag {
+	set.SortFlags = false
+	var flags []*pflag.Flag
+	set.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && f.Name != "help" {
+			flags = append(flags, f)
+		}
+	})
+	return flags
 }
 
 func indent(text string) string {
@@ -153,15 +168,4 @@ func helpTarget(cmd *cobra.Command, words []string) *cobra.Command {
 		cmd = next
 	}
 	return cmd
-}
-
-// visibleFlags are the options of a verb without those of every verb.
-func visibleFlags(cmd *cobra.Command) []*pflag.Flag {
-	var flags []*pflag.Flag
-	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden {
-			flags = append(flags, f)
-		}
-	})
-	return flags
 }

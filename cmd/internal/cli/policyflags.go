@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 
-	"github.com/spf13/pflag"
-
 	"github.com/keylime/keylime-tenant/tenant"
 )
 
@@ -22,31 +20,43 @@ type policyFlags struct {
 
 // add defines the options of add and update, with names of stored policies, or
 // those of the verbs of runtime policies, where the name is an argument.
-func (p *policyFlags) add(f *pflag.FlagSet, names bool) {
-	f.StringVar(&p.runtime, "runtime-policy", "", "`FILE` of the runtime policy (JSON, or signed)")
-	f.StringVar(&p.runtimeURL, "runtime-policy-url", "", "fetch the runtime policy from `URL`; needs --runtime-policy-checksum")
-	f.StringVar(&p.checksum, "runtime-policy-checksum", "", "`SHA256` that the runtime policy must have, in hex")
-	f.StringVar(&p.signatureKey, "runtime-policy-sig-key", "", "`FILE` of the EC public key that must have signed the runtime policy")
-	if names {
-		f.StringVar(&p.runtimeName, "runtime-policy-name", "", "`NAME` of a runtime policy on the verifier; with a file: store it so")
-		p.addMeasuredBoot(f)
-		f.StringVar(&p.measuredBootName, "mb-policy-name", "", "`NAME` of a measured-boot policy on the verifier; with a file: store it so")
+func (p *policyFlags) add(o *options, enrols bool) {
+	o.section = "The policy"
+	if enrols {
+		o.section = "What it is held against"
+		p.addMeasuredBoot(o)
+		o.text(&p.measuredBootName, "mb-policy-name", "", "NAME", "a measured-boot policy on the verifier; with --mb-policy: store that so")
 	}
-	f.StringVar(&p.tpm, "tpm-policy", "", "values that PCRs must have: `JSON` such as '{\"22\": \"00...00\"}'")
-	f.StringVar(&p.exclude, "exclude", "", "`FILE` of Python regular expressions of paths that are not checked")
-	f.StringVar(&p.allowlist, "allowlist", "", "`FILE` of an old allowlist, which is converted (deprecated)")
-	f.StringVar(&p.allowlistURL, "allowlist-url", "", "fetch an old allowlist from `URL` (deprecated)")
-	f.StringArrayVar(&p.keys, "signature-verification-key", nil, "`FILE` of a key for signatures in the IMA list (deprecated: put it into the policy)")
-	f.StringArrayVar(&p.keySignatures, "signature-verification-key-sig", nil, "`FILE` of the GPG signature of that key")
-	f.StringArrayVar(&p.keySignatureKeys, "signature-verification-key-sig-key", nil, "`FILE` of the key that made the signature")
-	f.StringArrayVar(&p.keyURLs, "signature-verification-key-url", nil, "the same by `URL`")
-	f.StringArrayVar(&p.keySignatureURLs, "signature-verification-key-sig-url", nil, "the same by `URL`")
-	f.StringArrayVar(&p.keyURLSigKeys, "signature-verification-key-sig-url-key", nil, "`FILE` of the key that made the signature at the URL")
+	o.text(&p.runtime, "runtime-policy", "", "FILE", "runtime policy, plain or signed")
+	if enrols {
+		o.text(&p.runtimeName, "runtime-policy-name", "", "NAME", "a runtime policy on the verifier; with a file: store that so")
+	}
+	o.text(&p.runtimeURL, "runtime-policy-url", "", "URL", "fetch the runtime policy; needs the checksum")
+	o.text(&p.checksum, "runtime-policy-checksum", "", "SHA256", "SHA-256 the runtime policy must have, in hex")
+	o.text(&p.signatureKey, "runtime-policy-sig-key", "", "FILE", "EC public key that must have signed the runtime policy")
+	o.text(&p.exclude, "exclude", "", "FILE", "Python regular expressions of paths that are not checked, one a line")
+	o.text(&p.tpm, "tpm-policy", "", "JSON", `values that PCRs must have, such as '{"22": "00ff..."}'`)
+	o.section = "Old forms of policies (deprecated)"
+	o.text(&p.allowlist, "allowlist", "", "FILE", "old allowlist, which is converted")
+	o.text(&p.allowlistURL, "allowlist-url", "", "URL", "fetch an old allowlist")
+	if enrols {
+		p.addKeys(o)
+	}
+}
+
+// addKeys defines the options for keys that check signatures in the IMA list.
+func (p *policyFlags) addKeys(o *options) {
+	o.list(&p.keys, "signature-verification-key", "FILE", "key for signatures in the IMA list; put it into the policy instead")
+	o.list(&p.keySignatures, "signature-verification-key-sig", "FILE", "detached GPG signature of that key")
+	o.list(&p.keySignatureKeys, "signature-verification-key-sig-key", "FILE", "public key that made the signature")
+	o.list(&p.keyURLs, "signature-verification-key-url", "URL", "fetch a key for signatures in the IMA list")
+	o.list(&p.keySignatureURLs, "signature-verification-key-sig-url", "URL", "fetch its detached signature")
+	o.list(&p.keyURLSigKeys, "signature-verification-key-sig-url-key", "FILE", "public key that made the fetched signature")
 }
 
 // addMeasuredBoot defines the option of measured-boot policies.
-func (p *policyFlags) addMeasuredBoot(f *pflag.FlagSet) {
-	f.StringVar(&p.measuredBoot, "mb-policy", "", "`FILE` of the measured-boot policy, or \"default\" for that of the configuration")
+func (p *policyFlags) addMeasuredBoot(o *options) {
+	o.text(&p.measuredBoot, "mb-policy", "", "FILE", "measured-boot policy (reference state); \"default\" is mb_refstate of the configuration")
 }
 
 // input reads files and fetches what is named by URLs.

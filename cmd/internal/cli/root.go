@@ -4,13 +4,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The groups of verbs in the help of the program.
-const (
-	groupAgents   = "agents"
-	groupPolicies = "policies"
-	groupLearn    = "learn"
-	groupProgram  = "program"
-)
+// verbGroup is a part of the list of verbs in the help of the program.
+type verbGroup struct {
+	title string
+	cmds  []*cobra.Command
+}
 
 // newRootCmd makes the whole tree. It does nothing but build it: no file, no
 // environment, no socket.
@@ -45,31 +43,22 @@ func newRootCmd(a *app) *cobra.Command {
 	root.SetHelpFunc(a.help)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { return a.usage(cmd) })
 	root.Flags().Bool("version", false, "print the version of the program")
-	root.PersistentFlags().SortFlags = false
 	a.global.add(root.PersistentFlags())
 
-	root.AddGroup(
-		&cobra.Group{ID: groupAgents, Title: "Agents"},
-		&cobra.Group{ID: groupPolicies, Title: "Policies stored on the verifier"},
-		&cobra.Group{ID: groupLearn, Title: "Learning and testing"},
-		&cobra.Group{ID: groupProgram, Title: "This program"},
-	)
-	group := func(id string, cmds ...*cobra.Command) {
-		for _, cmd := range cmds {
-			cmd.GroupID = id
-			cmd.Flags().SortFlags = false
-			root.AddCommand(cmd)
-		}
-	}
-	group(groupAgents,
-		newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a),
-		newVerifierStatusCmd(a), newVerifierListCmd(a), newBulkCmd(a),
-		newRegistrarStatusCmd(a), newRegistrarListCmd(a), newRegistrarDeleteCmd(a),
-		newReactivateCmd(a), newStopCmd(a))
-	group(groupPolicies, newPolicyVerbs(a)...)
-	group(groupLearn, newLabCmd(a))
 	help := newHelpCmd(a)
-	group(groupProgram, newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a), help)
+	a.groups = []verbGroup{
+		{"Agents", []*cobra.Command{
+			newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a), newReactivateCmd(a), newStopCmd(a)}},
+		{"One server at a time", []*cobra.Command{
+			newRegistrarListCmd(a), newRegistrarStatusCmd(a), newRegistrarDeleteCmd(a),
+			newVerifierListCmd(a), newVerifierStatusCmd(a), newBulkCmd(a)}},
+		{"Policies stored on the verifier", newPolicyVerbs(a)},
+		{"Learning and testing", []*cobra.Command{newLabCmd(a)}},
+		{"This program", []*cobra.Command{newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a), help}},
+	}
+	for _, group := range a.groups {
+		root.AddCommand(group.cmds...)
+	}
 	root.SetHelpCommand(help)
 	root.AddCommand(newTopicCmds()...)
 	return root

@@ -84,9 +84,9 @@ func newPolicyVerb(a *app, v policyVerb) *cobra.Command {
 			cmd.ValidArgsFunction = a.completer(func(ctx context.Context) ([]string, error) { return a.policyNames(ctx, v.kind) })
 		}
 	case v.kind == tenant.MBKind:
-		flags.addMeasuredBoot(cmd.Flags())
+		flags.addMeasuredBoot(&options{flags: cmd.Flags(), section: "The policy"})
 	default:
-		flags.add(cmd.Flags(), false)
+		flags.add(&options{flags: cmd.Flags()}, false)
 	}
 	return cmd
 }
