@@ -1,45 +1,179 @@
-// Package dsse signs runtime policies and checks signed ones: DSSE envelopes as
-// Keylime writes and reads them (PROTOCOL.md 10.4).
+// Package dsse signs runtime policies and checks signed ones: DSSE envelopes
+// (github.com/secure-systems-lab/dsse, protocol DSSEv1) as Keylime 7.14 writes
+// and reads them (PROTOCOL.md 10.4): payload type application/vnd.keylime+json,
+// ECDSA with SHA-256, signatures in DER, base64, and key ids of Keylime's own.
+//
+// An envelope is checked against a key that the caller has from elsewhere. The
+// key ids in it are never believed: an x509 envelope carries its own
+// certificate, which proves nothing.
 package dsse
 
 import (
-	"crypto/ecdsa"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
-	"io"
-	"time"
+	"fmt"
+	"strconv"
+	"strings"
 )
 
 // PayloadType is the type of a signed runtime policy.
 const PayloadType = "application/vnd.keylime+json"
 
-// IsEnvelope tells whether data is a JSON object with a "payload" that is not
-// empty, which is how Keylime tells a signed policy from a plain one.
-func IsEnvelope(data []byte) bool { return false }
+// Check names what a failed envelope or key failed at.
+type Check string
 
-// Payload returns the payload of an envelope without checking any signature.
-func Payload(envelope []byte) ([]byte, error) { return nil, errors.New("dsse: not there yet") }
+// The checks.
+const (
+	CheckJSON        Check = "json"         // the envelope is no JSON
+	CheckSigned      Check = "signed"       // it is JSON, but no envelope
+	CheckEnvelope    Check = "envelope"     // a member has a wrong form
+	CheckPayloadType Check = "payload type" // the payload is something else
+	CheckSignature   Check = "signature"    // no signature is by the key
+	CheckKey         Check = "key"          // the key given cannot be used
+)
 
-// Verify checks an envelope against an EC public key in PEM and returns the
-// payload.
-func Verify(envelope, keyPEM []byte) ([]byte, error) { return nil, errors.New("dsse: not there yet") }
-
-// SignECDSA signs the payload with the ecdsa backend.
-func SignECDSA(payload []byte, key *ecdsa.PrivateKey, random io.Reader) ([]byte, error) {
-	return nil, errors.New("dsse: not there yet")
+// Error is every error of this package.
+type Error struct {
+	// Check is what failed.
+	Check Check
+	// Reason is the cause in words.
+	Reason string
+	// Err is an underlying error, or nil.
+	Err error
 }
 
-// SignX509 signs the payload with the x509 backend: it also makes the
-// self-signed certificate that becomes the key id.
-func SignX509(payload []byte, key *ecdsa.PrivateKey, random io.Reader, now time.Time) (envelope, certPEM []byte, err error) {
-	return nil, nil, errors.New("dsse: not there yet")
+func (e *Error) Error() string {
+	s := "signed policy: " + e.Reason
+	if e.Check == CheckKey {
+		s = "signing key: " + e.Reason
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
 }
 
-// NewKey makes a P-256 key and its PEM form (SEC 1), which is secret.
-func NewKey(random io.Reader) (*ecdsa.PrivateKey, []byte, error) {
-	return nil, nil, errors.New("dsse: not there yet")
+func (e *Error) Unwrap() error { return e.Err }
+
+// envelope is the JSON form (DSSE envelope.md). Members are kept raw where
+// Keylime looks at them before it knows their type.
+type envelope struct {
+	Payload     json.RawMessage `json:"payload"`
+	PayloadType *string         `json:"payloadType"`
+	Signatures  []signature     `json:"signatures"`
 }
 
-// ParsePrivateKey reads an unencrypted EC private key in PEM (SEC 1 or PKCS #8).
-func ParsePrivateKey(keyPEM []byte) (*ecdsa.PrivateKey, error) {
-	return nil, errors.New("dsse: not there yet")
+type signature struct {
+	KeyID json.RawMessage `json:"keyid"`
+	Sig   *string         `json:"sig"`
+}
+
+// IsEnvelope tells whether data is a JSON object with a "payload" that Python
+// takes as true, which is how Keylime tells a signed policy from a plain one.
+func IsEnvelope(data []byte) bool {
+	var e struct {
+		Payload any `json:"payload"`
+	}
+	if json.Unmarshal(data, &e) != nil {
+		return false
+	}
+	switch p := e.Payload.(type) {
+	case string:
+		return p != ""
+	case bool:
+		return p
+	case float64:
+		return p != 0
+	case []any:
+		return len(p) > 0
+	case map[string]any:
+		return len(p) > 0
+	default:
+		return false
+	}
+}
+
+// KeyIDs returns the key ids that an envelope names, unchecked, for messages.
+func KeyIDs(data []byte) ([]string, error) {
+	e, _, err := open(data)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, s := range e.Signatures {
+		var id string
+		if json.Unmarshal(s.KeyID, &id) == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// Payload returns the payload of an envelope without checking any signature,
+// as a verifier does that does not require signatures. Errors: *[Error] with
+// CheckJSON, CheckSigned, CheckEnvelope.
+func Payload(data []byte) ([]byte, error) {
+	_, payload, err := open(data)
+	return payload, err
+}
+
+// open decodes an envelope.
+func open(data []byte) (*envelope, []byte, error) {
+	if !json.Valid(data) {
+		return nil, nil, &Error{Check: CheckJSON, Reason: "file is not valid JSON"}
+	}
+	if !IsEnvelope(data) {
+		return nil, nil, &Error{Check: CheckSigned, Reason: "file is not a DSSE envelope, the policy in it is not signed"}
+	}
+	var e envelope
+	if err := json.Unmarshal(data, &e); err != nil {
+		return nil, nil, &Error{Check: CheckEnvelope, Reason: "envelope has not the form of DSSE", Err: err}
+	}
+	var text string
+	if err := json.Unmarshal(e.Payload, &text); err != nil {
+		return nil, nil, &Error{Check: CheckEnvelope, Reason: "payload is not a string"}
+	}
+	payload, err := decode(text)
+	if err != nil {
+		return nil, nil, &Error{Check: CheckEnvelope, Reason: "payload is not base64", Err: err}
+	}
+	return &e, payload, nil
+}
+
+// pae is the pre-authentication encoding: the bytes that are signed.
+func pae(payloadType string, payload []byte) []byte {
+	head := "DSSEv1 " + strconv.Itoa(len(payloadType)) + " " + payloadType + " " + strconv.Itoa(len(payload)) + " "
+	return append([]byte(head), payload...)
+}
+
+// decode reads payloads and signatures as Keylime does: as hexadecimal digits
+// if they can be read so, then as base64, then as base64 whose "+" and "/" may
+// be written "-" and "_". Keylime writes base64 of a policy, which begins with
+// "ey" or "ew" and is never hexadecimal.
+func decode(text string) ([]byte, error) {
+	if b, err := hex.DecodeString(text); err == nil && len(b) > 0 {
+		return b, nil
+	}
+	if strings.ContainsAny(text, "\r\n") { // Go would skip them, Keylime refuses
+		return nil, errors.New("line breaks in base64")
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(text))
+	if err != nil {
+		return nil, fmt.Errorf("neither hexadecimal nor base64: %w", err)
+	}
+	return b, nil
+}
+
+// encode writes an envelope in the form of Keylime: its order of keys, ", " and
+// ": ", one line, no newline at the end.
+func encode(payload []byte, keyID string, sig []byte) []byte {
+	var b strings.Builder
+	b.WriteString(`{"payload": "`)
+	b.WriteString(base64.StdEncoding.EncodeToString(payload))
+	b.WriteString(`", "payloadType": "` + PayloadType + `", "signatures": [{"keyid": "` + keyID + `", "sig": "`)
+	b.WriteString(base64.StdEncoding.EncodeToString(sig))
+	b.WriteString(`"}]}`)
+	return []byte(b.String())
 }
