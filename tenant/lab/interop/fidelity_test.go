@@ -1,0 +1,286 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// state is what the servers hold before a call.
+type state int
+
+const (
+	registered state = iota // known to the registrar, unknown to the verifier
+	enrolled                // and attested by the verifier
+	broken                  // enrolled with a policy that the agent does not satisfy
+	stored                  // registered; the policies rp1 and mb1 are stored on the verifier
+	inUse                   // stored, and the agent is enrolled with both
+)
+
+// call is one command line that both tenants are given, in the same state.
+type call struct {
+	name  string
+	state state
+	// argv is split at blanks; $ID is the agent, $BAD an id nobody knows,
+	// $FIX the folder of the fixtures. A word with blanks stands in args.
+	argv string
+	args []string
+	env  []string
+	// differs names the row of "Decided differences" (TENANT-CLI.md section D)
+	// that explains why the two outputs are not the same; empty: they must be.
+	differs string
+	// code is our exit code where it differs from the Python tenant's on
+	// purpose; -1: the same.
+	code int
+	// want are texts that ours must print where differs is set.
+	want []string
+}
+
+// words are the arguments of a call.
+func (c call) words(id, fixtures string) []string {
+	replace := strings.NewReplacer("$ID", id, "$BAD", "aaaaaaaa-0000-4000-8000-000000000bad", "$FIX", fixtures)
+	var words []string
+	for _, word := range append(strings.Fields(c.argv), c.args...) {
+		words = append(words, replace.Replace(word))
+	}
+	return words
+}
+
+// blots turn what differs between two good runs into a word, on both sides.
+var blots = []struct {
+	pattern *regexp.Regexp
+	word    string
+}{
+	{regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} - `), "<TS> - "},
+	{regexp.MustCompile(`(["'])quote(["']): (["'])r[A-Za-z0-9+/=:]+`), "${1}quote${2}: ${3}<QUOTE>"},
+	{regexp.MustCompile(`("last_received_quote"|"last_successful_attestation"|"attestation_count"|"regcount"): \d+`), "${1}: <N>"},
+	{regexp.MustCompile(`"v": (null|"[^"]*")`), `"v": <V>`},
+	{regexp.MustCompile(`(for nonce: )[A-Za-z0-9]{20}`), "${1}<NONCE>"},
+	{regexp.MustCompile(`"timestamp": "[^"]*"`), `"timestamp": "<TIME>"`},
+	{regexp.MustCompile(`"operational_state": "(Start|Get Quote|Provide V|Get Quote \(retry\))"`), `"operational_state": "<RUNNING>"`},
+	{regexp.MustCompile(`"attestation_status": "(PASS|PENDING)"`), `"attestation_status": "<RUNNING>"`},
+	{regexp.MustCompile(`"(hash_alg|enc_alg|sign_alg)": "[a-z0-9]*"`), `"$1": "<ALG>"`},
+	{regexp.MustCompile(`at try \d+/`), "at try <N>/"},
+	{regexp.MustCompile(`trying again in [0-9.]+ seconds`), "trying again in <S> seconds"},
+	{regexp.MustCompile(`was deleted from (.*) after \d+ tries`), "was deleted from $1 after <N> tries"},
+	{regexp.MustCompile(`after \$?\d+ tries`), "after <N> tries"},
+	{regexp.MustCompile(`Agent \$`), "Agent "},
+}
+
+// leftOut are lines of which nobody speaks: they say how the Python package is
+// installed, or depend on how fast the machine is.
+var leftOut = regexp.MustCompile(`configuration upgrade templates|FutureWarning|strict=|still not deleted from|Key derivation not yet complete`)
+
+// lines are the comparable lines of an output.
+func lines(text string) []string {
+	for _, b := range blots {
+		text = b.pattern.ReplaceAllString(text, b.word)
+	}
+	var kept []string
+	for _, line := range strings.Split(text, "\n") {
+		if strings.TrimSpace(line) != "" && !leftOut.MatchString(line) {
+			kept = append(kept, strings.TrimRight(line, " "))
+		}
+	}
+	return kept
+}
+
+// withoutTraceback cuts what Python prints of an exception, up to the next
+// record; the record that announced it stays.
+func withoutTraceback(in []string) (kept []string, found bool) {
+	inside := false
+	for _, line := range in {
+		switch {
+		case strings.HasPrefix(line, "<TS> - "):
+			inside = false
+		case strings.HasPrefix(line, "Traceback (most recent call last)"):
+			inside, found = true, true
+		}
+		if !inside {
+			kept = append(kept, line)
+		}
+	}
+	return kept, found
+}
+
+// compare says how two outputs of one call differ, "" if they do not. Where
+// the Python tenant printed a traceback, the ERROR record before it may have
+// other words (TENANT-CLI.md D: "user mistakes print tracebacks").
+func compare(python, ours result) string {
+	theirs, traceback := withoutTraceback(lines(python.out))
+	mine := lines(ours.out)
+	if python.code != ours.code {
+		return fmt.Sprintf("exit code %d there, %d here", python.code, ours.code)
+	}
+	if python.code == 2 { // usage: on stderr
+		theirs, mine = lines(python.err), lines(ours.err)
+		theirs = slices.DeleteFunc(theirs, func(l string) bool { return strings.HasPrefix(l, "INFO:keylime.config") })
+		mine = slices.DeleteFunc(mine, func(l string) bool { return strings.HasPrefix(l, "INFO:keylime.config") })
+	}
+	if traceback {
+		theirs, mine = withoutLastError(theirs), withoutLastError(mine)
+	}
+	for n := range max(len(theirs), len(mine)) {
+		a, b := "(nothing)", "(nothing)"
+		if n < len(theirs) {
+			a = theirs[n]
+		}
+		if n < len(mine) {
+			b = mine[n]
+		}
+		if a != b {
+			return fmt.Sprintf("line %d\n    there: %.900s\n    here:  %.900s", n+1, a, b)
+		}
+	}
+	return ""
+}
+
+func withoutLastError(in []string) []string {
+	for n := len(in) - 1; n >= 0; n-- {
+		if strings.Contains(in[n], " - ERROR - ") {
+			return in[:n]
+		}
+	}
+	return in
+}
+
+// TestFidelity gives both tenants the same calls in the same state of the real
+// servers and holds our classic output to the Python tenant's, line by line.
+func TestFidelity(t *testing.T) {
+	k := startKeylime(t, settings{"tenant.retry_interval": "1", "tenant.exponential_backoff": "False"})
+	const id = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
+	agent := k.startAgent(t, id)
+	_ = agent
+	fixtures := fidelityFixtures(t, k)
+	unexplained, decided, equal := 0, 0, 0
+	var table []string
+	for _, c := range fidelityCalls() {
+		k.into(t, c.state, id, fixtures)
+		python := run(t, 2*time.Minute, append(k.env(), k.expand(c.env, fixtures)...), fixtures, append([]string{k.tool("keylime_tenant")}, c.words(id, fixtures)...)...)
+		k.into(t, c.state, id, fixtures)
+		ours := run(t, time.Minute, append(k.env(), k.expand(c.env, fixtures)...), fixtures, append([]string{k.binary}, c.words(id, fixtures)...)...)
+		verdict := "equal"
+		switch difference := compare(python, ours); {
+		case difference == "" && c.differs == "":
+			equal++
+		case difference == "":
+			// A decided difference that does not show in this call.
+			equal++
+			verdict = "equal (though decided: " + c.differs + ")"
+		case c.differs != "" && c.agrees(ours):
+			decided++
+			verdict = "decided: " + c.differs
+		default:
+			unexplained++
+			verdict = "DIFFERS"
+			t.Errorf("%s: %v\n%s\n  our stderr: %.600s", c.name, c.words(id, "$FIX"), difference, ours.err)
+		}
+		table = append(table, fmt.Sprintf("%-34s %d %d  %s", c.name, python.code, ours.code, verdict))
+	}
+	t.Logf("calls, exit codes there and here, verdict\n%s\n%d calls: %d equal, %d decided differences, %d unexplained",
+		strings.Join(table, "\n"), len(table), equal, decided, unexplained)
+}
+
+// agrees says whether our output is what the decision wants.
+func (c call) agrees(ours result) bool {
+	if c.code >= 0 && ours.code != c.code {
+		return false
+	}
+	for _, text := range c.want {
+		if !strings.Contains(ours.out+ours.err, text) {
+			return false
+		}
+	}
+	return true
+}
+
+// expand replaces $FIX and $DIR in the settings of a call.
+func (k *keylime) expand(env []string, fixtures string) []string {
+	var out []string
+	for _, e := range env {
+		out = append(out, strings.NewReplacer("$FIX", fixtures, "$DIR", k.dir).Replace(e))
+	}
+	return out
+}
+
+// quietly runs our binary for its effect; failures that matter show later.
+func (k *keylime) quietly(t *testing.T, args ...string) result {
+	t.Helper()
+	return run(t, time.Minute, k.env(), k.dir, append([]string{k.binary}, args...)...)
+}
+
+// into brings the servers into a state, from whatever the last call left.
+func (k *keylime) into(t *testing.T, s state, id, fixtures string) {
+	t.Helper()
+	for _, other := range strings.Fields(k.quietly(t, "cvlist", "-o", "name").out) {
+		if s == enrolled && other == id && k.healthy(t, id) {
+			continue
+		}
+		k.quietly(t, "delete", other).want(t, 0)
+	}
+	for kind, list := range map[string]string{"deleteruntimepolicy": "listruntimepolicy", "deletembpolicy": "listmbpolicy"} {
+		for _, name := range strings.Split(strings.TrimSpace(k.quietly(t, list, "-o", "name").out), "\n") {
+			if name != "" && name != id {
+				k.quietly(t, kind, name).want(t, 0)
+			}
+		}
+	}
+	if s == stored || s == inUse {
+		k.quietly(t, "addruntimepolicy", "rp1", "--runtime-policy", filepath.Join(fixtures, "rp-good.json")).want(t, 0)
+		k.quietly(t, "addmbpolicy", "mb1", "--mb-policy", filepath.Join(fixtures, "mb-empty.json")).want(t, 0)
+	}
+	switch s {
+	case enrolled:
+		if !k.healthy(t, id) {
+			k.quietly(t, "add", id, "--targethost", "127.0.0.1").want(t, 0)
+			k.waitState(t, id, "Get Quote")
+		}
+	case inUse:
+		k.quietly(t, "add", id, "--targethost", "127.0.0.1", "--runtime-policy-name", "rp1", "--mb-policy-name", "mb1").want(t, 0)
+	case broken:
+		k.quietly(t, "add", id, "--targethost", "127.0.0.1", "--tpm-policy", `{"23": "`+strings.Repeat("ab", 32)+`"}`).want(t, 0)
+		k.waitState(t, id, "Invalid Quote")
+	}
+}
+
+// healthy says whether the agent is enrolled plainly and attested.
+func (k *keylime) healthy(t *testing.T, id string) bool {
+	t.Helper()
+	out := k.quietly(t, "-c", "cvstatus", "-u", id).out
+	return strings.Contains(out, `"operational_state": "Get Quote"`) && strings.Contains(out, `"tpm_policy": "{\"mask\": \"0x0\"}"`)
+}
+
+// fidelityFixtures copies the recorded fixtures and makes the rest.
+func fidelityFixtures(t *testing.T, k *keylime) string {
+	t.Helper()
+	dir := filepath.Join(k.dir, "fixtures")
+	must(t, os.CopyFS(dir, os.DirFS("../../../testdata/golden/fixtures")))
+	write := func(name, text string) { must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)) }
+	write("empty.txt", "")
+	write("mb-empty.json", "{}")
+	conf, err := os.ReadFile(k.conf("tenant"))
+	must(t, err)
+	edit := func(name, option, value string) {
+		line := regexp.MustCompile(`(?m)^` + option + ` *=.*$`)
+		write(name, line.ReplaceAllString(string(conf), option+" = "+value))
+	}
+	edit("tenant-badbool.conf", "require_ek_cert", "Ture")
+	edit("tenant-badlist.conf", "accept_tpm_hash_algs", "sha256,sha1")
+	edit("tenant-gen.conf", "tls_dir", "generate")
+	write("tenant-dup.conf", string(conf)+"\nverifier_ip = 127.0.0.1\nverifier_ip = 127.0.0.1\n")
+	ssl := func(args ...string) {
+		run(t, time.Minute, os.Environ(), dir, append([]string{"openssl"}, args...)...).want(t, 0)
+	}
+	ssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=another CA", "-keyout", "otherclient.key", "-out", "otherclient.crt")
+	must(t, os.Link(filepath.Join(dir, "otherclient.crt"), filepath.Join(dir, "wrongca.pem")))
+	must(t, os.MkdirAll(filepath.Join(dir, "incl"), 0o755))
+	write("incl/extra.txt", "extra\n")
+	return dir
+}
