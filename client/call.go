@@ -71,10 +71,10 @@ func (c *Client) do(ctx context.Context, call Call) (*Reply, error) {
 
 // exchange is the part of a call that the time limit is for.
 func (c *Client) exchange(ctx context.Context, request *http.Request, a attempt) (*Reply, int64, *Error) {
-	ctx, stop := context.WithTimeoutCause(ctx, c.timeout, errLimit)
-	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// Not a deadline: dialers see deadlines and fail before the cause is known.
+	defer time.AfterFunc(c.timeout, func() { cancel(errLimit) }).Stop()
 	defer context.AfterFunc(c.life, func() { cancel(errClosed) })()
 	if c.life.Err() != nil {
 		cancel(errClosed)
@@ -153,6 +153,9 @@ func (c *Client) request(call Call) (*http.Request, int64, error) {
 		request.ContentLength = int64(len(body))
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		request.Body, _ = request.GetBody()
+		if len(body) == 0 {
+			request.Body, request.GetBody = http.NoBody, nil
+		}
 		request.Header.Set("Content-Type", "application/json")
 		if call.ContentType != "" {
 			request.Header.Set("Content-Type", call.ContentType)

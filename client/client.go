@@ -167,8 +167,8 @@ func checkAddress(config Config) (string, error) {
 	case config.Port < 1 || config.Port > 65535:
 		return bad("the port must be a number from 1 to 65535")
 	case strings.Contains(host, ":"):
-		address, _, _ := strings.Cut(host, "%")
-		if net.ParseIP(address) == nil {
+		address, zone, zoned := strings.Cut(host, "%")
+		if net.ParseIP(address) == nil || zoned == (zone == "") {
 			return bad("neither a host name nor an IPv6 address; the port is given apart")
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
@@ -42,8 +43,8 @@ func (c *Client) fail(ctx context.Context, a attempt, err error) *Error {
 		l = dial.link
 	} else if l != nil {
 		// The reader may know better than the writer.
-		if ended := l.await(0); ended != nil {
-			if _, ok := alertOf(ended); ok {
+		if ended := l.why(); ended != nil {
+			if _, ok := alertOf(ended); ok || errors.Is(ended, syscall.ECONNRESET) {
 				err = ended
 			}
 		}
@@ -69,7 +70,7 @@ func (c *Client) gaveUp(ctx context.Context, a attempt, e *Error, err error) boo
 		}
 		e.Err = &because{fmt.Sprintf("%s within %v", what, c.timeout.Round(time.Millisecond)), context.DeadlineExceeded}
 		e.Hint = "the time limit can be raised (request_timeout, --timeout)"
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		e.Kind, e.Err = TimedOut, &because{"the time is up", context.DeadlineExceeded}
 	case ctx.Err() != nil:
 		e.Kind, e.Err = Canceled, &because{"canceled", context.Canceled}

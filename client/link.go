@@ -92,20 +92,22 @@ func (l *link) Read(p []byte) (int, error) {
 func (l *link) Write(p []byte) (int, error) {
 	n, err := l.Conn.Write(p)
 	if err != nil {
-		l.await(alertWait)
+		timer := time.NewTimer(alertWait)
+		defer timer.Stop()
+		select {
+		case <-l.done:
+		case <-timer.C:
+		}
 	}
 	return n, err
 }
 
-// await waits until reading has ended, but not longer than limit, and returns
-// the error that ended it.
-func (l *link) await(limit time.Duration) error {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+// why is the error that has ended reading, nil if nothing has yet.
+func (l *link) why() error {
 	select {
 	case <-l.done:
 		return l.ended
-	case <-timer.C:
+	default:
 		return nil
 	}
 }

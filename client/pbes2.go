@@ -19,9 +19,10 @@ import (
 
 // Limits on what a key file may make us compute.
 const (
-	maxIterations   = 20_000_000
-	maxScryptMemory = 512 << 20 // bytes
-	maxScryptLanes  = 64
+	maxIterations = 10_000_000
+	// maxScryptWork is cost times block size times lanes, in blocks of 128
+	// bytes: 1 GiB if there is one lane.
+	maxScryptWork = 1 << 23
 )
 
 // encryptedKey is EncryptedPrivateKeyInfo of PKCS#8 (RFC 5958, 3).
@@ -153,7 +154,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, length int) ([]byt
 		if _, err := asn1.Unmarshal(kdf.Parameters.FullBytes, &p); err != nil || p.Cost < 2 || p.BlockSize < 1 || p.Parallel < 1 || (p.KeyLength != 0 && p.KeyLength != length) {
 			return nil, damaged
 		}
-		if p.Parallel > maxScryptLanes || p.BlockSize > maxScryptMemory/128 || p.Cost > maxScryptMemory/128/p.BlockSize {
+		if p.BlockSize > maxScryptWork || p.Cost > maxScryptWork/p.BlockSize || p.Parallel > maxScryptWork/(p.BlockSize*p.Cost) {
 			return nil, errors.New("the key is encrypted with scrypt parameters that are too large")
 		}
 		key, err := scrypt.Key([]byte(password), p.Salt, p.Cost, p.BlockSize, p.Parallel, length)

@@ -97,9 +97,12 @@ func LoadTLS(files TLSFiles) (*TLSMaterial, error) {
 	if files.Anonymous {
 		return m, nil
 	}
-	var err error
-	m.cert, err = readPair(files)
-	return m, err
+	cert, err := readPair(files)
+	if err != nil {
+		return nil, err
+	}
+	m.cert = cert
+	return m, nil
 }
 
 // withNames fills in the names of tenant.conf's options.
