@@ -44,7 +44,7 @@ func Combine(u, v Secret) (Secret, error) {
 	}
 	k := make([]byte, u.Len())
 	subtle.XORBytes(k, u.Bytes(), v.Bytes())
-	return Secret{&k}, nil
+	return NewSecret(k), nil
 }
 
 // ParseKeyFile reads a key file (PROTOCOL.md 7.2): K, and then U and V in
@@ -65,7 +65,7 @@ func ParseKeyFile(text []byte) (Keys, error) {
 			// The error of base64 tells a place only, but even that is not worth it.
 			return Keys{}, &Error{Kind: BadKeyFile, Cause: fmt.Sprintf("line %d is not base64", i+1)}
 		}
-		keys[i] = Secret{&decoded}
+		keys[i] = NewSecret(decoded)
 		if err := checkLength(keys[i]); err != nil {
 			return Keys{}, &Error{Kind: BadKeyLength, Cause: fmt.Sprintf("line %d", i+1), Err: err}
 		}

@@ -12,27 +12,33 @@ const redacted = "[redacted]"
 // every verb of fmt, in JSON, YAML and slog, also inside of other values. The
 // zero value is empty.
 type Secret struct {
-	// A pointer, since fmt follows no pointers of unexported fields: so the
-	// content stays hidden where fmt may not call Format.
-	content *[]byte
+	// A pointer to a string, which fmt never follows; pointers to slices and
+	// structs it does. So the content stays hidden where fmt cannot call
+	// Format, in unexported fields of other types.
+	content *string
 }
 
 // NewSecret keeps a copy of content.
 func NewSecret(content []byte) Secret {
-	kept := append([]byte{}, content...)
+	kept := string(content)
 	return Secret{&kept}
 }
 
-// Bytes is the content itself, not a copy: do not change it. nil if empty.
+// Bytes is a copy of the content; nil for the zero value.
 func (s Secret) Bytes() []byte {
 	if s.content == nil {
 		return nil
 	}
-	return *s.content
+	return []byte(*s.content)
 }
 
 // Len is the length of the content in bytes.
-func (s Secret) Len() int { return len(s.Bytes()) }
+func (s Secret) Len() int {
+	if s.content == nil {
+		return 0
+	}
+	return len(*s.content)
+}
 
 // Equal compares the contents; the time it takes depends on the lengths only.
 func (s Secret) Equal(other Secret) bool {

@@ -53,7 +53,7 @@ func OpenShare(key *rsa.PrivateKey, sealedB64 string) (Secret, error) {
 	if err != nil {
 		return Secret{}, &Error{Kind: NotAuthentic, Cause: "the key share was encrypted to another key, or changed since", Err: err}
 	}
-	secret := Secret{&share}
+	secret := NewSecret(share)
 	if err := checkLength(secret); err != nil {
 		return Secret{}, err
 	}
