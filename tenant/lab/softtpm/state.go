@@ -114,9 +114,9 @@ func (k stateKey) load() (object, error) {
 	if err != nil {
 		return object{}, err
 	}
-	signer, ok := private.(crypto.Signer)
-	comparable, ok2 := key.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !ok2 || !comparable.Equal(signer.Public()) {
+	signer, isSigner := private.(crypto.Signer)
+	half, isKey := key.(interface{ Equal(crypto.PublicKey) bool })
+	if !isSigner || !isKey || !half.Equal(signer.Public()) {
 		return object{}, errors.New("its private key does not belong to its public key")
 	}
 	var algorithm string
