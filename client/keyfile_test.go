@@ -188,6 +188,9 @@ func TestLoadTLS(t *testing.T) {
 				if m.Files().KeyPassword != "" || (m.Certificate() == nil) != f.Anonymous {
 					t.Error("the material shows the password, or lacks a certificate")
 				}
+				if text := fmt.Sprintf("%v %+v %#v %s", m, m, m, m); strings.Count(text, "client certificate") != 4 || len(text) > 1000 {
+					t.Errorf("the material prints as %s", text)
+				}
 				return
 			}
 			var bad *FileError

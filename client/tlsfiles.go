@@ -56,11 +56,18 @@ type TLSMaterial struct {
 }
 
 // Files says where the material came from; the password is left out.
-func (m *TLSMaterial) Files() TLSFiles {
-	files := m.files
-	files.KeyPassword = ""
-	return files
+func (m *TLSMaterial) Files() TLSFiles { return m.files }
+
+// String names our certificate, not the key.
+func (m *TLSMaterial) String() string {
+	if m == nil || m.cert == nil {
+		return "no client certificate"
+	}
+	return "client certificate " + printable(m.files.CertFile)
 }
+
+// GoString is String, so that %#v does not show the key either.
+func (m *TLSMaterial) GoString() string { return m.String() }
 
 // CAs are the certificates that servers are trusted for, in file order.
 func (m *TLSMaterial) CAs() []*x509.Certificate { return m.cas }
@@ -95,13 +102,14 @@ func LoadTLS(files TLSFiles) (*TLSMaterial, error) {
 		return nil, &FileError{Option: files.CAOption, Cause: "no CA certificate is configured, so no server can be trusted"}
 	}
 	if files.Anonymous {
+		m.files.KeyPassword = ""
 		return m, nil
 	}
 	cert, err := readPair(files)
 	if err != nil {
 		return nil, err
 	}
-	m.cert = cert
+	m.cert, m.files.KeyPassword = cert, ""
 	return m, nil
 }
 
