@@ -58,7 +58,7 @@ func (c *Client) do(ctx context.Context, call Call) (*Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := attempt{call: &call, path: request.URL.EscapedPath()}
+	a := attempt{call: &call, path: request.URL.EscapedPath(), sent: sent}
 	reply, received, failure := c.exchange(ctx, request, a)
 	if c.config.Trace != nil {
 		c.trace(request, sent, received, time.Since(started), reply, failure)

@@ -86,8 +86,8 @@ type Client struct {
 }
 
 // New makes the client of a server. It does not connect yet. An address that
-// cannot be one is an *[AddressError], a pinned certificate that cannot be
-// read, or without TLS, a *[FileError].
+// cannot be one is an *[AddressError]; a pinned certificate that cannot be
+// read, or without TLS, is an *[Error] of kind ServerUntrusted.
 func New(config Config) (*Client, error) {
 	host, err := checkAddress(config)
 	if err != nil {
@@ -103,10 +103,7 @@ func New(config Config) (*Client, error) {
 		c.timeout = DefaultTimeout
 	}
 	if config.PinnedPEM != "" {
-		if config.TLS == nil {
-			return nil, &FileError{Option: "pinned certificate", Cause: "plain HTTP has no use for it"}
-		}
-		if c.pin, err = parsePin(config.PinnedPEM); err != nil {
+		if c.pin, err = c.parsePin(); err != nil {
 			return nil, err
 		}
 	}

@@ -28,7 +28,13 @@ type attempt struct {
 	// that it had carried another request before.
 	link   *link
 	reused bool
+	// sent is the length of the body in bytes.
+	sent int64
 }
+
+// smallBody is the length in bytes up to which a server can be expected to read
+// a request before it closes.
+const smallBody = 16 << 10
 
 // fail turns the error of a request that got no complete answer into an
 // [Error]. The context is that of the call.
@@ -49,7 +55,7 @@ func (c *Client) fail(ctx context.Context, a attempt, err error) *Error {
 			}
 		}
 	}
-	if c.failTLS(e, l, dial, err) {
+	if c.failTLS(e, a, l, dial, err) {
 		return e
 	}
 	c.failConnection(e, a, l, dial, err)
@@ -84,17 +90,17 @@ func (c *Client) gaveUp(ctx context.Context, a attempt, e *Error, err error) boo
 }
 
 // failTLS handles everything that TLS says about either side.
-func (c *Client) failTLS(e *Error, l *link, dial *dialError, err error) bool {
+func (c *Client) failTLS(e *Error, a attempt, l *link, dial *dialError, err error) bool {
 	if d := (*distrust)(nil); errors.As(err, &d) {
 		e.Kind, e.Err, e.Hint = ServerUntrusted, d, d.hint
 		return true
 	}
-	if a, ok := alertOf(err); ok {
-		e.Err = &because{"it says: " + a.String(), err}
+	if said, ok := alertOf(err); ok {
+		e.Err = &because{"it says: " + said.String(), err}
 		switch {
-		case a.aboutCertificate(l != nil && l.asked):
+		case said.aboutCertificate(l != nil && l.asked):
 			e.Kind, e.Hint = ClientRefused, c.whyRefused(l)
-		case a == alertInternalError:
+		case said == alertInternalError:
 			e.Kind = Unreachable
 		default:
 			e.Kind = ServerUntrusted
@@ -115,8 +121,9 @@ func (c *Client) failTLS(e *Error, l *link, dial *dialError, err error) bool {
 		e.Kind, e.Err = ServerUntrusted, &because{"the TLS handshake failed: " + tidy(err.Error()), err}
 		return true
 	}
-	if errors.Is(err, syscall.ECONNRESET) && l != nil && l.asked && !l.answered.Load() {
-		// TLS 1.3: the alert got lost on the way, as resets overtake it.
+	if errors.Is(err, syscall.ECONNRESET) && l != nil && l.asked && !l.answered.Load() && a.sent <= smallBody {
+		// TLS 1.3: the alert got lost on the way, as resets overtake it. After
+		// a long body a reset may mean anything.
 		e.Kind, e.Err = ClientRefused, &because{"it reset the connection as soon as it had seen it", err}
 		e.Hint = c.whyRefused(l)
 		return true

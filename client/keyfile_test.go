@@ -244,12 +244,15 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q %d: %v", c.host, c.port, err)
 		}
 	}
-	var bad *FileError
-	if _, err := New(Config{Host: "a", Port: 1, PinnedPEM: "x"}); !errors.As(err, &bad) {
-		t.Errorf("a pin without TLS: %v", err)
-	}
-	if _, err := New(Config{Host: "a", Port: 1, PinnedPEM: "x", TLS: &TLSMaterial{}}); !errors.As(err, &bad) {
-		t.Errorf("a pin that is none: %v", err)
+	for name, config := range map[string]Config{
+		"a pin without TLS":         {Host: "a", Port: 1, PinnedPEM: "x"},
+		"a pin that is not PEM":     {Host: "a", Port: 1, PinnedPEM: "x", TLS: &TLSMaterial{}},
+		"a pin of another kind":     {Host: "a", Port: 1, PinnedPEM: string(readTestFile(t, "public.pem")), TLS: &TLSMaterial{}},
+		"a pin that cannot be read": {Host: "a", Port: 1, PinnedPEM: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", TLS: &TLSMaterial{}},
+	} {
+		if _, err := New(config); KindOf(err) != ServerUntrusted {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ type pair struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -46,7 +46,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func sign(t *testing.T, template, parent *x509.Certificate, public *ecdsa.PublicKey, key *ecdsa.PrivateKey) *x509.Certificate {
+func sign(t testing.TB, template, parent *x509.Certificate, public *ecdsa.PublicKey, key *ecdsa.PrivateKey) *x509.Certificate {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
 	if err != nil {
@@ -59,7 +59,7 @@ func sign(t *testing.T, template, parent *x509.Certificate, public *ecdsa.Public
 	return cert
 }
 
-func newAuthority(t *testing.T, name string) *authority {
+func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
@@ -70,7 +70,7 @@ func newAuthority(t *testing.T, name string) *authority {
 }
 
 // issue makes a leaf; change may alter its template, nil does not.
-func (a *authority) issue(t *testing.T, name string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) *pair {
+func (a *authority) issue(t testing.TB, name string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) *pair {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
@@ -83,12 +83,12 @@ func (a *authority) issue(t *testing.T, name string, usage x509.ExtKeyUsage, cha
 	return &pair{sign(t, template, a.cert, &key.PublicKey, a.key), key}
 }
 
-func (a *authority) server(t *testing.T) *pair {
+func (a *authority) server(t testing.TB) *pair {
 	t.Helper()
 	return a.issue(t, "server", x509.ExtKeyUsageServerAuth, nil)
 }
 
-func (a *authority) client(t *testing.T) *pair {
+func (a *authority) client(t testing.TB) *pair {
 	t.Helper()
 	return a.issue(t, "client", x509.ExtKeyUsageClientAuth, nil)
 }
@@ -101,7 +101,7 @@ func certPEM(cert *x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
 }
 
-func (p *pair) keyPEM(t *testing.T) string {
+func (p *pair) keyPEM(t testing.TB) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(p.key)
 	if err != nil {
@@ -110,7 +110,7 @@ func (p *pair) keyPEM(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-func write(t *testing.T, dir, name, text string) string {
+func write(t testing.TB, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -120,7 +120,7 @@ func write(t *testing.T, dir, name, text string) string {
 }
 
 // files writes a CA and a pair, and names them.
-func files(t *testing.T, ca *authority, p *pair) TLSFiles {
+func files(t testing.TB, ca *authority, p *pair) TLSFiles {
 	t.Helper()
 	dir := t.TempDir()
 	return TLSFiles{
@@ -130,7 +130,7 @@ func files(t *testing.T, ca *authority, p *pair) TLSFiles {
 	}
 }
 
-func load(t *testing.T, files TLSFiles) *TLSMaterial {
+func load(t testing.TB, files TLSFiles) *TLSMaterial {
 	t.Helper()
 	m, err := LoadTLS(files)
 	if err != nil {
@@ -140,7 +140,7 @@ func load(t *testing.T, files TLSFiles) *TLSMaterial {
 }
 
 // serveTLS starts a server that requires client certificates of clientCA.
-func serveTLS(t *testing.T, cert *pair, clientCA *authority, change func(*tls.Config), handler http.HandlerFunc) *httptest.Server {
+func serveTLS(t testing.TB, cert *pair, clientCA *authority, change func(*tls.Config), handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(clientCA.cert)
@@ -156,7 +156,7 @@ func serveTLS(t *testing.T, cert *pair, clientCA *authority, change func(*tls.Co
 }
 
 // servePlain starts a server without TLS.
-func servePlain(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+func servePlain(t testing.TB, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -164,7 +164,7 @@ func servePlain(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 }
 
 // serveRaw accepts connections and hands them over, one after the other.
-func serveRaw(t *testing.T, handle func(net.Conn)) net.Addr {
+func serveRaw(t testing.TB, handle func(net.Conn)) net.Addr {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +190,7 @@ func serveRaw(t *testing.T, handle func(net.Conn)) net.Addr {
 }
 
 // dialTo makes a client of a test server.
-func dialTo(t *testing.T, addr net.Addr, config Config) *Client {
+func dialTo(t testing.TB, addr net.Addr, config Config) *Client {
 	t.Helper()
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {

@@ -226,6 +226,8 @@ func TestResetAfterCertificate(t *testing.T) {
 	if e := (*Error)(nil); errors.As(err, &e) && e.PythonName() != "SSLError: Connection reset by peer" {
 		t.Errorf("Python's name %q", e.PythonName())
 	}
+	_, err = reset.Do(context.Background(), Call{Method: http.MethodPost, Path: "/agents/x", Body: make([]byte, 1<<20)})
+	wantError(t, err, Unreachable, "before it had answered", "client certificate")
 	silent := dialTo(t, serve(func(c *net.TCPConn) { _ = c.CloseWrite() }), Config{TLS: material})
 	_, err = silent.Do(context.Background(), Call{Method: http.MethodPut, Path: "/agents/x/stop"})
 	wantError(t, err, Unreachable, "before it had answered", "client certificate")

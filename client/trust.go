@@ -33,18 +33,23 @@ type distrust struct {
 func (d *distrust) Error() string { return d.text }
 func (d *distrust) Unwrap() error { return d.err }
 
-// parsePin reads the certificate that a server must present.
-func parsePin(text string) (*x509.Certificate, error) {
+// parsePin reads the certificate that the server must present. Errors are
+// *[Error] of kind ServerUntrusted.
+func (c *Client) parsePin() (*x509.Certificate, error) {
 	bad := func(cause string, err error) error {
-		return &FileError{Option: "pinned certificate", Cause: cause, Err: err}
+		return &Error{Server: c.server, Kind: ServerUntrusted, Err: &because{cause, err},
+			Hint: "the registrar's record of the agent is damaged: restart the agent so that it registers anew"}
 	}
-	block, _ := pem.Decode([]byte(text))
+	if c.config.TLS == nil {
+		return nil, bad("a certificate is pinned, but it would be spoken to in plain HTTP", nil)
+	}
+	block, _ := pem.Decode([]byte(c.config.PinnedPEM))
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, bad("not a PEM certificate", nil)
+		return nil, bad("the certificate it must present is not PEM", nil)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, bad("it cannot be read: "+tidy(err.Error()), err)
+		return nil, bad("the certificate it must present cannot be read: "+tidy(err.Error()), err)
 	}
 	return cert, nil
 }
