@@ -36,10 +36,7 @@ func (a *app) certPackage(ctx context.Context, dir, include, id string) (*tenant
 	if err != nil {
 		return nil, err
 	}
-	authority, err := a.openCA(dir, password, ca.Options{
-		Country: c.Country, Name: c.Name, State: c.State, Locality: c.Locality, Organization: c.Organization, Unit: c.OrgUnit,
-		Bits: c.Bits, CALifetime: c.CALifetime, Lifetime: c.Lifetime, CRLURL: c.CRLDist,
-	})
+	authority, err := a.openCA(dir, password, caOptions(c))
 	if err != nil {
 		return nil, err
 	}

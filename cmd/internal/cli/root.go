@@ -53,6 +53,7 @@ func newRootCmd(a *app) *cobra.Command {
 			newRegistrarListCmd(a), newRegistrarStatusCmd(a), newRegistrarDeleteCmd(a),
 			newVerifierListCmd(a), newVerifierStatusCmd(a), newBulkCmd(a)}},
 		{"Policies stored on the verifier", newPolicyVerbs(a)},
+		{"Certificates and payloads", []*cobra.Command{newCACmd(a), newPayloadCmd(a)}},
 		{"Learning and testing", []*cobra.Command{newLabCmd(a)}},
 		{"This program", []*cobra.Command{newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a), help}},
 	}

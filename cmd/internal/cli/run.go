@@ -17,24 +17,21 @@ import (
 	"github.com/keylime/keylime-tenant/cmd/internal/render/compat"
 )
 
-// companion is an old tool for which the binary stands in when it is called by
-// that tool's name.
-type companion struct {
-	Name string
-	// Run is the whole of the old tool; it returns the exit code.
-	Run func(ctx context.Context, a *app, args []string) int
+// companions are the old tools for which the binary stands in when it is called
+// by their names, through a symbolic link. Each function is the whole of a
+// tool and returns its exit code.
+func companions() map[string]func(ctx context.Context, a *app, args []string) int {
+	return map[string]func(context.Context, *app, []string) int{
+		"keylime_ca":               caTool,
+		"keylime_userdata_encrypt": encryptTool,
+	}
 }
-
-// companions are all of them.
-func companions() []companion { return nil }
 
 // run runs the call and returns its exit code.
 func (a *app) run(ctx context.Context) int {
 	defer a.close()
-	for _, c := range companions() {
-		if c.Name == a.name {
-			return c.Run(ctx, a, a.args)
-		}
+	if tool, found := companions()[a.name]; found {
+		return tool(ctx, a, a.args)
 	}
 	args := a.args
 	switch {

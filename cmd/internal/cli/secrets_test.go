@@ -1,0 +1,123 @@
+//go:build scenarios
+
+package cli_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// secretBook knows the texts that no call may ever print.
+type secretBook struct {
+	mu    sync.Mutex
+	known map[string]string // text -> what it is
+}
+
+// cmd is `secret FILE`: the lines of the file are secrets.
+func (s *secretBook) cmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: secret FILE")
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		s.add(strings.TrimSpace(line), args[0])
+	}
+}
+
+// shortest is the length below which a text is no secret worth looking for.
+const shortest = 16
+
+func (s *secretBook) add(text, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[string]string{}
+	}
+	if len(text) < shortest {
+		return
+	}
+	s.known[text] = what
+	if raw, err := base64.StdEncoding.DecodeString(text); err == nil && len(raw) >= shortest {
+		s.known[hex.EncodeToString(raw)] = what + " in hex"
+	}
+}
+
+// look fails for every secret in what was printed: those that scenarios named,
+// those the lab holds in its directory, and private keys of any kind.
+func (s *secretBook) look(t *testing.T, labDir, output string) {
+	t.Helper()
+	s.readLab(t, labDir)
+	if len(s.known) < 10 {
+		t.Errorf("only %d secrets are known: has the lab changed where it keeps keys?", len(s.known))
+	}
+	private := regexp.MustCompile(`BEGIN [A-Z ]*PRIVATE KEY`)
+	entries, err := os.ReadDir(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) < 20 {
+		t.Errorf("only %d calls were kept", len(entries))
+	}
+	for _, entry := range entries {
+		text, err := os.ReadFile(filepath.Join(output, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed := string(text)
+		if strings.Contains(strings.SplitN(printed, "\n", 2)[0], "--show-secrets") {
+			continue
+		}
+		if private.MatchString(printed) {
+			t.Errorf("a private key was printed:\n%s", printed)
+		}
+		for secret, what := range s.known {
+			if strings.Contains(printed, secret) {
+				t.Errorf("a secret was printed (%s):\n%s", what, printed)
+			}
+		}
+	}
+}
+
+// readLab takes the bodies of private keys and the keys of payloads that the
+// lab keeps below its directory.
+func (s *secretBook) readLab(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil // a file that is gone by now
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil
+		}
+		text := string(content)
+		switch {
+		case strings.Contains(text, "PRIVATE KEY-----"):
+			inside := false
+			for line := range strings.Lines(text) {
+				line = strings.TrimSpace(line)
+				if strings.HasPrefix(line, "-----") {
+					inside = strings.Contains(line, "BEGIN") && strings.Contains(line, "PRIVATE KEY")
+					continue
+				}
+				if inside {
+					s.add(line, path)
+				}
+			}
+		case entry.Name() == "derived_tci_key":
+			s.add(base64.StdEncoding.EncodeToString(content), path)
+			s.add(text, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
