@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// parseList reads a Python list of strings, ['a', "b"], as ast.literal_eval
+// ParseList reads a Python list of strings, ['a', "b"], as ast.literal_eval
 // does, and trims the strings (PROTOCOL.md 14.3). What is a Python literal but
 // not a list of strings is refused with the reason.
-func parseList(text string) ([]string, error) {
+func ParseList(text string) ([]string, error) {
 	p := literalParser{rest: text}
 	p.blank()
 	if !p.take("[") {

@@ -143,7 +143,7 @@ func number[S any](field func(*S) *float64) func(*S, string, OriginKind) *valueE
 func list[S any](field func(*S) *[]string) func(*S, string, OriginKind) *valueError {
 	return func(s *S, raw string, _ OriginKind) *valueError {
 		value := stripped(raw)
-		items, err := parseList(value)
+		items, err := ParseList(value)
 		if value == "" {
 			err = errors.New("the list is missing")
 		}

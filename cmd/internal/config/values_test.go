@@ -76,17 +76,17 @@ func TestParseList(t *testing.T) {
 		`['\
 a']`: {"a"},
 	} {
-		got, err := parseList(text)
+		got, err := ParseList(text)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("parseList(%q): %v\n%s", text, err, diff)
+			t.Errorf("ParseList(%q): %v\n%s", text, err, diff)
 		}
 	}
 	for _, text := range []string{
 		``, `all`, `a,b`, `'a'`, `('a', 'b')`, `{'a'}`, `[true]`, `[1]`, `['a' 1]`, `['a'`, `['a`, `['a]`, `['a'] + ['b']`, `['a'];`,
 		`[b'a']`, `[f'a']`, `[,]`, `['a',,]`, `['\x4']`, `['\ud800']`, `['\U00110000']`, `['\N{BULLET}']`, `[None]`, `[['a']]`, "['a\n']", `[ur'a']`, `['a\`,
 	} {
-		if got, err := parseList(text); err == nil {
-			t.Errorf("parseList(%q) = %q", text, got)
+		if got, err := ParseList(text); err == nil {
+			t.Errorf("ParseList(%q) = %q", text, got)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func FuzzParseList(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := parseList(text)
+		list, err := ParseList(text)
 		if err != nil && list != nil {
 			t.Error("a list beside an error")
 		}
