@@ -86,11 +86,14 @@ func (e *enrolment) undoPost(ctx context.Context, report *UndoneError) (gone boo
 			return false
 		}
 	}
-	if err := e.t.remove(ctx, id); err != nil {
+	found, err := e.t.remove(ctx, id)
+	if err != nil {
 		report.Left = append(report.Left, Leftover{What: fmt.Sprintf("the agent is enrolled: deleting it from the verifier failed (%v)", err), Command: deleteCommand(id)})
 		return false
 	}
-	e.undone(report, "the agent was deleted from the verifier")
+	if found {
+		e.undone(report, "the agent was deleted from the verifier")
+	}
 	return true
 }
 
@@ -123,21 +126,22 @@ func (t *Tenant) look(ctx context.Context, id string) (*verifier.Agent, error) {
 }
 
 // remove deletes an enrolment and waits until it is gone, without telling.
-func (t *Tenant) remove(ctx context.Context, id string) error {
+// found says whether there was one.
+func (t *Tenant) remove(ctx context.Context, id string) (found bool, err error) {
 	for try := 1; ; try++ {
 		pending, _, err := t.Verifier.Delete(ctx, id)
 		switch {
 		case client.KindOf(err) == client.NotFound:
-			return nil
+			return try > 1, nil
 		case err == nil && pending:
-			return t.waitGone(ctx, id)
+			return true, t.waitGone(ctx, id)
 		case err == nil:
-			return nil
+			return true, nil
 		case try >= undoTries || !passing(err):
-			return err
+			return false, err
 		}
 		if ended := t.sleep(ctx, undoPause); ended != nil {
-			return errors.Join(err, ended)
+			return false, errors.Join(err, ended)
 		}
 	}
 }
