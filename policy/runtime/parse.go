@@ -1,54 +1,116 @@
 package runtime
 
 import (
-	"errors"
-	"time"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
 )
 
-// SchemaError is the refusal of a policy that is JSON but no runtime policy.
+// SyntaxError is the refusal of bytes that are no JSON.
+type SyntaxError struct {
+	// Reason is Python's message of the same fault, with line and column.
+	Reason string
+}
+
+func (e *SyntaxError) Error() string { return "not valid JSON: " + e.Reason }
+
+// SchemaError is the refusal of a text that is JSON but no runtime policy.
 type SchemaError struct {
 	// Message is the first line of upstream's message, for example
 	// "'meta' is a required property".
 	Message string
-	// Path names the place in the policy, "" for the top.
+	// Path names the place in the policy, members joined by dots, "" for the
+	// top.
 	Path string
 }
 
-func (e *SchemaError) Error() string { return e.Message }
+func (e *SchemaError) Error() string {
+	if e.Path == "" {
+		return e.Message
+	}
+	return e.Message + " (at " + e.Path + ")"
+}
 
-// SyntaxError is the refusal of bytes that are no JSON.
-type SyntaxError struct{ Err error }
-
-func (e *SyntaxError) Error() string { return "runtime policy is not valid JSON: " + e.Err.Error() }
-
-func (e *SyntaxError) Unwrap() error { return e.Err }
-
-// ParsePolicy reads a plain runtime policy (not an envelope, see policy/dsse).
+// ParsePolicy reads a plain runtime policy (for signed ones see policy/dsse).
+// It accepts exactly what the schema of upstream accepts (PROTOCOL.md 10.1) and
+// does not ask whether exclude patterns can be applied: [NewEvaluator] does.
+//
 // Errors: *[SyntaxError], *[SchemaError].
-func ParsePolicy(data []byte) (*Policy, error) { return nil, errors.New("runtime: not there yet") }
-
-// Empty returns the empty policy (PROTOCOL.md 10.1): every file is refused.
-func Empty() *Policy { return &Policy{} }
-
-// Marshal returns the policy as one line of JSON in upstream's form (", " and
-// ": " between elements), without a newline.
-func (p *Policy) Marshal() []byte { return nil }
-
-// Clone returns a deep copy.
-func (p *Policy) Clone() *Policy { return &Policy{} }
-
-// ConvertLegacy makes a policy of an allowlist of any old form (PROTOCOL.md
-// 10.5) and of an exclude list, nil for none. The warnings say what was left
-// out.
-func ConvertLegacy(allowlist, excludes []byte, now time.Time) (p *Policy, warnings []string, err error) {
-	return nil, nil, errors.New("runtime: not there yet")
+func ParsePolicy(data []byte) (*Policy, error) {
+	v, err := parseJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	if e := checkSchema(&v); e != nil {
+		return nil, e
+	}
+	return fromValue(&v), nil
 }
 
-// ParseExcludes reads an exclude list: one Python regular expression a line.
-func ParseExcludes(data []byte) (patterns, warnings []string, err error) {
-	return nil, nil, errors.New("runtime: not there yet")
+// fromValue makes the policy of a value that fits the schema.
+func fromValue(v *value) *Policy {
+	meta, ima := v.get("meta"), v.get("ima")
+	p := &Policy{
+		Meta:             Meta{Version: integer(meta.get("version")), Generator: integer(meta.get("generator")), members: members(meta, knownMeta)},
+		Release:          json.Number(v.get("release").text),
+		Digests:          digestMap(v.get("digests")),
+		Excludes:         texts(v.get("excludes")),
+		Keyrings:         digestMap(v.get("keyrings")),
+		IMA:              IMA{IgnoredKeyrings: texts(ima.get("ignored_keyrings")), LogHashAlg: ima.get("log_hash_alg").text, members: members(ima, knownIMA)},
+		IMABuf:           digestMap(v.get("ima-buf")),
+		VerificationKeys: v.get("verification-keys").text,
+		members:          members(v, knownTop),
+	}
+	if t := meta.get("timestamp"); t != nil {
+		p.Meta.Timestamp = t.text
+	}
+	return p
 }
 
-// AddExcludes appends the patterns that the policy has not yet and returns how
-// many it appended.
-func (p *Policy) AddExcludes(patterns []string) int { return 0 }
+// integer is the value of a number that the schema took as integer; one beyond
+// all use is cut.
+func integer(v *value) int {
+	if n, err := strconv.ParseInt(v.text, 10, 64); err == nil {
+		return int(n)
+	}
+	f, err := strconv.ParseFloat(v.text, 64)
+	if err != nil || f > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(f)
+}
+
+func texts(v *value) []string {
+	out := make([]string, len(v.kids))
+	for i := range v.kids {
+		out[i] = v.kids[i].val.text
+	}
+	return out
+}
+
+func digestMap(v *value) DigestMap {
+	m := DigestMap{names: make([]string, 0, len(v.kids)), lists: make(map[string][]string, len(v.kids))}
+	for i := range v.kids {
+		m.Set(v.kids[i].key, texts(&v.kids[i].val))
+	}
+	return m
+}
+
+// members keeps the keys of an object in order, with the values of those that
+// the format does not know.
+func members(v *value, known []string) []member {
+	out := make([]member, 0, len(v.kids))
+	for i := range v.kids {
+		key := v.kids[i].key
+		if slices.ContainsFunc(out, func(m member) bool { return m.key == key }) {
+			continue // Python keeps the first place and the last value
+		}
+		m := member{key: key}
+		if !slices.Contains(known, key) {
+			m.raw = dump(nil, v.get(key))
+		}
+		out = append(out, m)
+	}
+	return out
+}
