@@ -79,7 +79,10 @@ func ParseCertificate(data []byte) (*Certificate, error) {
 	if c.signature, err = bits(parts[2]); err != nil {
 		return nil, fmt.Errorf("certificate's signature: %w", err)
 	}
-	return c, c.parseTBS(parts[0], parts[1])
+	if err := c.parseTBS(parts[0], parts[1]); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // parseTBS reads a TBSCertificate (RFC 5280, section 4.1).

@@ -18,9 +18,9 @@ const (
 	oidVersion      = "2.23.133.2.3"
 )
 
-// parseExtensions reads what it can of the extensions. What it cannot read it
-// leaves at its zero value, which gives no right: an issuer whose basic
-// constraints are unreadable is none.
+// parseExtensions reads what it can of the extensions. What it cannot read
+// gives no right: an issuer whose basic constraints or key usage are there but
+// unreadable may not sign.
 func (c *Certificate) parseExtensions(field element) {
 	list, err := sequenceOf(field.body, "extensions")
 	if err != nil {
@@ -36,11 +36,12 @@ func (c *Certificate) parseExtensions(field element) {
 		if err != nil || !value.is(classUniversal, tagOctetString) {
 			continue
 		}
-		content, _, err := readElement(value.body)
-		if err != nil {
-			continue
+		if id == oidKeyUsage {
+			c.usage = []byte{} // none, unless it can be read
 		}
-		c.parseExtension(id, content)
+		if content, _, err := readElement(value.body); err == nil {
+			c.parseExtension(id, content)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func algorithmOf(e element) (algorithm string, parameters *element, err error) {
 	return algorithm, parameters, nil
 }
 
-func parseRSA(data []byte) (*rsa.PublicKey, error) {
+func parseRSA(data []byte) (crypto.PublicKey, error) {
 	parts, err := sequenceOf(data, "RSA key")
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func parseRSA(data []byte) (*rsa.PublicKey, error) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
-func parseECC(parameters *element, point []byte) (*ecdsa.PublicKey, error) {
+func parseECC(parameters *element, point []byte) (crypto.PublicKey, error) {
 	if parameters == nil {
 		return nil, errors.New("ECC key names no curve")
 	}

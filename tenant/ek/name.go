@@ -66,22 +66,35 @@ func nameAttributes(e element) ([][]attribute, error) {
 		}
 		var rdn []attribute
 		for _, m := range members {
-			pair, err := sequence(m, "attribute of a name")
+			a, err := parseAttribute(m)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("attribute of a name: %w", err)
 			}
-			if len(pair) != 2 {
-				return nil, fmt.Errorf("attribute of a name has %d parts instead of 2", len(pair))
-			}
-			id, err := oid(pair[0])
-			if err != nil {
-				return nil, fmt.Errorf("name: %w", err)
-			}
-			rdn = append(rdn, attribute{oid: id, value: stringValue(pair[1])})
+			rdn = append(rdn, a)
 		}
 		rdns = append(rdns, rdn)
 	}
 	return rdns, nil
+}
+
+// parseAttribute reads type and value; what follows them is ignored.
+func parseAttribute(e element) (attribute, error) {
+	if !e.is(classUniversal, tagSequence) {
+		return attribute{}, errors.New("it is not a SEQUENCE")
+	}
+	kind, rest, err := readElement(e.body)
+	if err != nil {
+		return attribute{}, err
+	}
+	id, err := oid(kind)
+	if err != nil {
+		return attribute{}, err
+	}
+	value, _, err := readElement(rest)
+	if err != nil {
+		return attribute{}, err
+	}
+	return attribute{oid: id, value: stringValue(value)}, nil
 }
 
 // stringValue is the text of a string of any type; of anything else the bytes
