@@ -59,7 +59,10 @@ func yamlNode(decoder *json.Decoder) (*yaml.Node, error) {
 	case json.Delim:
 		return yamlCollection(decoder, t)
 	case string:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: t}, nil
+		// Encoding, unlike a node made by hand, quotes "yes" and the like, which
+		// YAML 1.1 takes for a boolean.
+		node := &yaml.Node{}
+		return node, node.Encode(t)
 	case json.Number:
 		tag := "!!int"
 		if bytes.ContainsAny([]byte(t), ".eE") {

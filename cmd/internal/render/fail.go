@@ -38,7 +38,7 @@ type Hinter interface {
 // explain reads an error: the message is that of the whole chain, the hint the
 // outermost one that is not empty.
 func explain(err error) failure {
-	f := failure{Message: safeLines(err.Error()), Hint: hintOf(err)}
+	f := failure{Message: safeLines(messageOf(err)), Hint: hintOf(err)}
 	var undone *tenant.UndoneError
 	if errors.As(err, &undone) {
 		f.Undone, f.Left = undone.Undone, undone.Left
@@ -64,6 +64,23 @@ func explain(err error) failure {
 		f.Kind, f.Check = "ek", string(badEK.Check)
 	}
 	return f
+}
+
+// messageOf is the text of an error. A step whose cause names its object anyway
+// does not name it twice.
+func messageOf(err error) string {
+	if undone, ok := err.(*tenant.UndoneError); ok {
+		return messageOf(undone.Err)
+	}
+	step, ok := err.(*tenant.StepError)
+	if !ok {
+		return err.Error()
+	}
+	cause := messageOf(step.Err)
+	if step.ID == "" || strings.Contains(cause, step.ID) {
+		return string(step.Step) + ": " + cause
+	}
+	return step.ID + ": " + string(step.Step) + ": " + cause
 }
 
 // hintOf is the outermost hint of a chain of errors.
