@@ -167,7 +167,7 @@ func TestYAMLKeepsTypes(t *testing.T) {
 	if err := m.Result("showruntimepolicy", result); err != nil {
 		t.Fatal(err)
 	}
-	want := "kind: runtime policy\nname: \"yes\"\npolicy:\n  z: \"true\"\n  a: true\n  n: null\n  f: 1.5\n  i: 12345678901234567890\n  s: \"0x10\"\n  l:\n    - 1\n    - k: []\n"
+	want := "kind: runtime policy\nname: \"yes\"\npolicy:\n  z: \"true\"\n  a: true\n  \"n\": null\n  f: 1.5\n  i: 12345678901234567890\n  s: \"0x10\"\n  l:\n    - 1\n    - k: []\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
