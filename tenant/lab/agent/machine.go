@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/keylime/keylime-tenant/policy/eventlog"
@@ -192,10 +191,7 @@ func (m *Machine) RunFile(path string, content []byte) (digest string, err error
 }
 
 func (m *Machine) measure(path, digest string) error {
-	if path == "" || strings.ContainsAny(path, "\n\x00") {
-		return fmt.Errorf("%q cannot be the path of a measured file", path)
-	}
-	line, err := imaLine(strings.ReplaceAll(path, " ", "_"), digest)
+	line, err := recorded.IMALine(path, digest)
 	if err != nil {
 		return err
 	}
@@ -227,19 +223,6 @@ func (m *Machine) extendEntry(bank string, line []byte) error {
 	h := hash.New()
 	h.Write(scanner.Entry().AppendTemplateData(nil))
 	return m.tpm.Extend(bank, ima.PCR, h.Sum(nil))
-}
-
-// imaLine writes one line of a list in template ima-ng. The kernel shows the
-// SHA-1 of the template data whatever the banks are.
-func imaLine(path, sha256Hex string) ([]byte, error) {
-	rest := fmt.Sprintf("ima-ng sha256:%s %s\n", sha256Hex, path)
-	scanner := ima.NewScanner(strings.NewReader(fmt.Sprintf("10 %040d %s", 0, rest)))
-	if !scanner.Scan() || scanner.Entry().Problem != nil {
-		return nil, fmt.Errorf("no IMA entry can be made for %q", path)
-	}
-	h := crypto.SHA1.New()
-	h.Write(scanner.Entry().AppendTemplateData(nil))
-	return fmt.Appendf(nil, "10 %x %s", h.Sum(nil), rest), nil
 }
 
 // writeFile writes a file under a temporary name and renames it, so that

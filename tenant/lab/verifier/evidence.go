@@ -3,13 +3,13 @@ package verifier
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/keylime/keylime-tenant/policy/dsse"
+	"github.com/keylime/keylime-tenant/policy/runtime"
 	"github.com/keylime/keylime-tenant/tenant/lab/serve"
 	"github.com/keylime/keylime-tenant/tenant/quote"
 )
@@ -177,8 +177,6 @@ func (d tpmEvidence) rules() (r rules, err error) {
 		opened := string(policy)
 		text = &opened
 	}
-	if r.runtime, err = newEvaluator(text, ""); err != nil {
-		return r, errors.Join(errors.New("runtime policy"), err)
-	}
+	r.runtime = func() (*runtime.Evaluator, error) { return newEvaluator(text, "") }
 	return r, nil
 }

@@ -63,8 +63,8 @@ type rules struct {
 	tpm tpmPolicy
 	// boot is the text of the measured-boot policy, nil for null.
 	boot *string
-	// runtime judges the IMA list.
-	runtime *runtime.Evaluator
+	// runtime makes the judge of IMA lists, when one is first needed.
+	runtime func() (*runtime.Evaluator, error)
 }
 
 // evidence is what an agent shows beside its quote. Nothing in it is believed
@@ -152,7 +152,11 @@ func (r rules) judgeIMA(ctx context.Context, pcr []byte, bank string, log *event
 			aggregates = append(aggregates, values...)
 		}
 	}
-	verdict, err := r.runtime.Evaluate(ctx, ev.ima, runtime.Evidence{
+	evaluator, err := r.runtime()
+	if err != nil {
+		return nil, fmt.Errorf("runtime policy: %w", err)
+	}
+	verdict, err := evaluator.Evaluate(ctx, ev.ima, runtime.Evidence{
 		List: strings.NewReader(*ev.list), PCR10: pcr, Bank: bank, BootAggregates: aggregates})
 	if err != nil {
 		return nil, fmt.Errorf("evaluating the IMA list: %w", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/keylime/keylime-tenant/client"
@@ -83,9 +84,9 @@ func (p *poller) prepare(runtimeText, bootText *string) (err error) {
 		return errors.New("tpm_policy: there is no mask")
 	}
 	p.rules.boot = bootText
-	if p.rules.runtime, err = newEvaluator(runtimeText, p.request.IMASignVerificationKeys); err != nil {
-		return err
-	}
+	p.rules.runtime = sync.OnceValues(func() (*runtime.Evaluator, error) {
+		return newEvaluator(runtimeText, p.request.IMASignVerificationKeys)
+	})
 	p.transport, err = client.New(client.Config{Name: client.AgentName, Host: *p.request.CloudagentIP, Port: int(*p.request.CloudagentPort),
 		TLS: p.s.o.Agents, PinnedPEM: *p.request.MTLSCert, Timeout: agentTimeout})
 	if err != nil {
