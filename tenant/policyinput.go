@@ -251,8 +251,12 @@ func (c policyCheck) measuredBoot(p *checkedPolicies) error {
 		c.warn(WarnPolicyOpen, object, object+" is empty: with it a verifier checks nothing of the boot", "")
 		return nil
 	}
-	if _, err := measuredboot.Parse(file.Content); err != nil {
+	state, err := measuredboot.Parse(file.Content)
+	switch {
+	case err != nil: // another evaluation policy of the verifier may want it so
 		c.warn(WarnPolicyOpen, object, object+" is not a reference state that Keylime's policy \"example\" can read: "+err.Error(), "")
+	case len(state.Lacks()) > 0:
+		c.warn(WarnPolicyOpen, object, object+" accepts no boot at all, since it lacks "+strings.Join(state.Lacks(), ", "), "")
 	}
 	c.enforcement()
 	return nil

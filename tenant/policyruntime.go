@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/keylime/keylime-tenant/policy/dsse"
+	"github.com/keylime/keylime-tenant/policy/pyre"
 	"github.com/keylime/keylime-tenant/policy/runtime"
 )
 
@@ -81,7 +82,22 @@ func (c policyCheck) runtimeFile(p *checkedPolicies, patterns []string) error {
 		p.runtime = policy.Marshal()
 		p.payload = p.runtime
 	}
-	return nil
+	return c.joined("runtime policy "+file.Name, policy)
+}
+
+// joined checks all excludes of a policy together, as a verifier applies them:
+// one that is wrong makes it ignore every one (PROTOCOL.md 10.1).
+func (c policyCheck) joined(object string, policy *runtime.Policy) error {
+	_, err := pyre.Join(policy.Excludes)
+	if err == nil {
+		return nil
+	}
+	if c.compat {
+		c.warn(WarnPolicyOpen, object, object+": the verifier will ignore all excludes: "+err.Error(), "")
+		return nil
+	}
+	return &InvalidError{Kind: InvalidExclude, Object: "excludes of " + object, Err: err,
+		Hint: "a verifier ignores all excludes when one of them is not a Python regular expression"}
 }
 
 // judge parses a policy. In the compatible mode one that is JSON, but against
@@ -102,18 +118,23 @@ func (c policyCheck) judge(name string, content []byte) (*runtime.Policy, error)
 		return nil, &InvalidError{Kind: InvalidRuntimePolicy, Object: object, Err: err,
 			Hint: "keylime_tenant policy check FILE shows every fault; keylime-policy create runtime makes a policy"}
 	}
-	return policy, c.lint(object, policy)
+	if err := c.joined(object, policy); err != nil {
+		return nil, err
+	}
+	c.lint(object, policy)
+	return policy, nil
 }
 
 // lint tells what in a valid policy will not do what it is for.
-func (c policyCheck) lint(object string, policy *runtime.Policy) error {
-	for _, note := range policy.Lint() {
-		if !note.Grave || c.compat {
-			continue
-		}
-		c.warn(WarnPolicyOpen, object, object+": "+note.Message, note.Remedy)
+func (c policyCheck) lint(object string, policy *runtime.Policy) {
+	if c.compat {
+		return
 	}
-	return nil
+	for _, note := range policy.Lint() {
+		if note.Grave {
+			c.warn(WarnPolicyOpen, object, object+": "+note.Message, note.Remedy)
+		}
+	}
 }
 
 // isObject says whether a text is a JSON object.
