@@ -232,6 +232,9 @@ func addFailures() []failure {
 		{name: "EK cannot be read", arrange: func(w *world, _ *AddRequest, _ *Tenant) { w.record.EKTPM = "!" }, step: StepVerifyEK, check: isEKCheck(ek.CheckPublic), never: secrets},
 		{name: "EK of unknown make", arrange: func(_ *world, _ *AddRequest, t *Tenant) { t.EK.StoreDir = emptyDir }, step: StepVerifyEK, check: isEKCheck(ek.CheckStore), never: secrets},
 		{name: "EK certificate of another TPM", arrange: func(w *world, _ *AddRequest, _ *Tenant) { w.record.EKTPM = otherEK(w) }, step: StepVerifyEK, check: isEKCheck(ek.CheckKeyMatch), never: secrets},
+		{name: "EK certificates have run out", arrange: func(_ *world, _ *AddRequest, t *Tenant) {
+			t.Now = func() time.Time { return time.Now().AddDate(20, 0, 0) }
+		}, step: StepVerifyEK, check: isEKCheck(ek.CheckDates), never: secrets},
 		{name: "EK script missing", arrange: func(_ *world, _ *AddRequest, t *Tenant) { t.EK.Script = "/nowhere/script" }, step: StepVerifyEK, check: isRefused("", ""), never: secrets},
 		{name: "verifier down", arrange: fails(on("verifier.Agent", 1, noConnection())), step: StepEnrol, check: isKind(client.Unreachable), never: secrets},
 		{name: "verifier refuses us", arrange: fails(on("verifier.Agent", 1, refusal(client.Unauthorized, 403, "Forbidden"))), step: StepEnrol, check: isKind(client.Unauthorized), never: secrets},
@@ -369,6 +372,9 @@ func (f failure) hold(t *testing.T, w *world, err error) {
 		if slices.Contains(calls, call) {
 			t.Errorf("%s was called", call)
 		}
+	}
+	if text := err.Error(); strings.HasSuffix(text, ".") || strings.Contains(text, "\n") || text == "" {
+		t.Errorf("text of the error: %q", text)
 	}
 	proven := w.index("IdentityProven")
 	for _, call := range secrets {

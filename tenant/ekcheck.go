@@ -101,11 +101,7 @@ func (t *Tenant) checkEKCert(a *registrar.Agent, tpm []byte) (EKOutcome, error) 
 	}
 	store, err := ek.LoadStore(t.EK.StoreDir)
 	if err != nil {
-		var named *ek.VerificationError
-		if errors.As(err, &named) {
-			return "", err
-		}
-		return "", &ek.VerificationError{Check: ek.CheckStore, StoreDir: t.EK.StoreDir, Err: err}
+		return "", err
 	}
 	for _, s := range store.Skipped() {
 		t.emit(EKSkipped(s))
@@ -128,10 +124,6 @@ func (t *Tenant) checkEKCert(a *registrar.Agent, tpm []byte) (EKOutcome, error) 
 func (t *Tenant) askEKScript(ctx context.Context, a *registrar.Agent, tpm []byte) error {
 	public, err := ek.ParsePublic(tpm)
 	if err != nil {
-		var named *ek.VerificationError
-		if errors.As(err, &named) {
-			return err
-		}
 		return &ek.VerificationError{Check: ek.CheckPublic, Err: err}
 	}
 	script := ek.Script{

@@ -14,10 +14,6 @@ import (
 	"github.com/keylime/keylime-tenant/tenant/quote"
 )
 
-// plainVersion is the API of agents that register no certificate: they are
-// older than mutual TLS (PROTOCOL.md 1.6).
-const plainVersion = "1.0"
-
 // lookUp reads the registrar's record of the agent.
 func (e *enrolment) lookUp(ctx context.Context) error {
 	t, id := e.t, e.plan.ID
@@ -86,11 +82,9 @@ func (e *enrolment) dial(ctx context.Context) (*client.Negotiation, error) {
 	if !plain {
 		at.CertPEM = *e.record.MTLSCert
 	} else if at.Version == nil && e.record.MTLSCert == nil {
-		version, err := client.ParseVersion(plainVersion)
-		if err != nil {
-			return nil, e.fail(StepAgentVersion, err)
-		}
-		at.Version = &version
+		// Agents that register no certificate are older than mutual TLS, and
+		// speak API 1.0 (PROTOCOL.md 1.6).
+		at.Version = &client.Version{Major: 1, Minor: 0}
 	}
 	if e.agent, e.conn, e.release, err = e.t.Dial(at); err != nil {
 		return nil, e.fail(StepAgentVersion, err)

@@ -27,9 +27,6 @@ func verifyOpenPGP(content, signature, key []byte, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("the OpenPGP signature is not good for this key: %w", err)
 	}
-	if signer == nil {
-		return errors.New("the OpenPGP signature is of another key")
-	}
 	if _, err := signer.VerifyPrimaryKey(now, config); err != nil {
 		return fmt.Errorf("the OpenPGP key is not valid: %w", err)
 	}

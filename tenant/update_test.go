@@ -278,6 +278,14 @@ func TestUpdateRestores(t *testing.T) {
 				t.Errorf("requests %v", w.posted)
 			}
 		}, []string{"keys for IMA signatures"}},
+		{"the old one was still going", func(w *world, _ *AddRequest) {
+			w.pending = 3
+			w.before = on("verifier.Agent", 3, refusal(client.Unauthorized, 403, ""))
+		}, func(t *testing.T, w *world, sent verifier.AddRequest) {
+			if len(w.posted) != 1 || *sent.V != "b2xk" {
+				t.Errorf("requests %v", w.posted)
+			}
+		}, []string{"keys for IMA signatures"}},
 		{"the answer to putting back is lost", func(w *world, _ *AddRequest) {
 			w.before = refuse
 			w.after = on("verifier.Add", 2, timedOut())
@@ -400,5 +408,83 @@ func TestUpdateInterrupted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUpdateDeletesNothing: a deletion that the verifier refuses, or that is
+// lost on the way, leaves the old enrolment, which must not be posted again.
+func TestUpdateDeletesNothing(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{"refused": refusal(client.Unauthorized, 403, ""), "lost": timedOut()} {
+		w := enrolledWorld(t)
+		w.before = on("verifier.Delete", 0, err)
+		_, got := w.tenant(t).Update(context.Background(), UpdateRequest{AddRequest: goodAdd()})
+		var step *StepError
+		if !errors.As(got, &step) || step.Step != StepDelete || len(w.posted) > 0 || *w.enrolled[testID].V != "b2xk" {
+			t.Errorf("%s: error %v, requests %v", name, got, w.posted)
+		}
+		var report *UndoneError
+		if !errors.As(got, &report) || slices.Contains(report.Undone, "the old enrolment is still there") != (name == "lost") {
+			t.Errorf("%s: report %+v", name, report)
+		}
+	}
+}
+
+func TestUpdateCannotStopAgain(t *testing.T) {
+	t.Parallel()
+	w := enrolledWorld(t)
+	w.enrolled[testID].State = verifier.TenantQuoteFailed
+	w.before = func(call string, nth int) error {
+		switch {
+		case call == "verifier.Add" && nth == 1:
+			return refusal(client.Refused, 400, "no")
+		case call == "verifier.Stop":
+			return noConnection()
+		}
+		return nil
+	}
+	_, err := w.tenant(t).Update(context.Background(), UpdateRequest{AddRequest: goodAdd()})
+	var report *UndoneError
+	if !errors.As(err, &report) || !slices.ContainsFunc(report.Left, func(l Leftover) bool { return strings.Contains(l.What, "was stopped before and is attested now") }) {
+		t.Errorf("report %+v", report)
+	}
+}
+
+// TestInterruptedWhileWaiting ends the context in each of the pauses.
+func TestInterruptedWhileWaiting(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		step   Step
+		before func(string, int) error
+	}{
+		"QuoteRetry":  {StepQuote, on("agent.IdentityQuote", 1, noConnection())},
+		"DeleteRetry": {StepWaitDeleted, nil},
+		"AddRetry":    {StepWaitAdded, on("verifier.Agent", 4, refusal(client.Refused, 503, ""))},
+		"KeyRetry":    {StepVerifyKey, on("agent.VerifyKey", 1, noConnection())},
+		"Waiting":     {StepWait, nil},
+	}
+	for event, test := range tests {
+		t.Run(event, func(t *testing.T) {
+			t.Parallel()
+			w, r := enrolledWorld(t), goodAdd()
+			w.pending, w.before = 1, test.before
+			r.VerifyKey, r.WaitAttested = true, true
+			tenant := w.tenant(t)
+			ctx, cancel := context.WithCancel(context.Background())
+			emit := tenant.Emit
+			tenant.Emit = func(e Event) {
+				if emit(e); eventName(e) == event {
+					cancel()
+				}
+			}
+			_, err := tenant.Update(ctx, UpdateRequest{AddRequest: r})
+			var step *StepError
+			if !errors.Is(err, context.Canceled) || !errors.As(err, &step) || step.Step != test.step {
+				t.Errorf("error %v", err)
+			}
+			if a := w.enrolled[testID]; a == nil || *a.V != "b2xk" {
+				t.Errorf("enrolled %v; calls %q", a, w.calls())
+			}
+		})
 	}
 }
