@@ -88,6 +88,7 @@ func exitCode(err error) int {
 		invalid  *tenant.InvalidError
 		refused  *tenant.RefusedError
 		file     *client.FileError
+		input    *inputError
 		quoteErr *quote.VerificationError
 		ekErr    *ek.VerificationError
 	)
@@ -96,7 +97,7 @@ func exitCode(err error) int {
 		return status.Code
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, &invalid), errors.As(err, &file), isConfigError(err):
+	case errors.As(err, &usage), errors.As(err, &invalid), errors.As(err, &file), errors.As(err, &input), isConfigError(err):
 		return exitUsage
 	case errors.As(err, &quoteErr), errors.As(err, &ekErr), errors.As(err, &refused):
 		return exitRefused

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -39,6 +40,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	kind, variable := args[0], args[1]
 	stop := make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { trouble(kind, w, r, stop) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if kind == "plain" {
 		server.Start()
 	} else {
