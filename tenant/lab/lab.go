@@ -36,9 +36,9 @@ const host = "127.0.0.1"
 // defaultInterval is the time between two quotes.
 const defaultInterval = 500 * time.Millisecond
 
-// verifierRetry is the pause before an agent that does not answer is asked
-// again; after five of them it has failed.
-const verifierRetry = 200 * time.Millisecond
+// shortestRetry is the shortest pause before an agent that does not answer is
+// asked again; after five of them it has failed.
+const shortestRetry = 250 * time.Millisecond
 
 // Options say what a lab consists of. The zero value is a lab with one agent in
 // a temporary directory.
@@ -104,6 +104,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Interval == 0 {
+		o.Interval = defaultInterval
+	}
 	l := &Lab{}
 	if err := l.makeDir(ctx, o.Dir); err != nil {
 		return nil, err
@@ -163,13 +166,9 @@ func (l *Lab) start(ctx context.Context, o Options, boot recorded.Boot, log func
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
-	interval := o.Interval
-	if interval == 0 {
-		interval = defaultInterval
-	}
 	l.verifier, err = startOn([]int{l.settings.VerifierPort}, func(ports []int) (*verifier.Server, error) {
 		return verifier.Start(verifier.Options{Host: host, Port: ports[0], TLS: serverTLS, Agents: agents,
-			Interval: interval, RetryInterval: verifierRetry, StateFile: filepath.Join(l.dir, "verifier.json"), Log: log})
+			Interval: o.Interval, RetryInterval: max(o.Interval, shortestRetry), StateFile: filepath.Join(l.dir, "verifier.json"), Log: log})
 	})
 	if err != nil {
 		return err

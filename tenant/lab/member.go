@@ -41,6 +41,10 @@ type member struct {
 	// conf are the options that the lab gives the agent, which listens on port;
 	// nil leaves agent.conf to its owner.
 	conf func(port int) [][2]string
+	// rest is how long the agent is away when it is started again: long enough
+	// for a verifier to notice, as with a real machine. One that does not notice
+	// expects the old transport key.
+	rest time.Duration
 
 	mu      sync.Mutex
 	machine *agent.Machine
@@ -60,6 +64,7 @@ func (l *Lab) startMembers(ctx context.Context, o Options, boot recorded.Boot, e
 	for n := range count {
 		m := &member{dir: l.path(memberName + strconv.Itoa(n+1)), env: o.Env, log: log, ekCA: ekCA, boot: boot}
 		m.conf = func(port int) [][2]string { return l.options(n, port) }
+		m.rest = o.Interval * 3 / 2
 		m.known.Port = l.settings.agentPort(n)
 		l.members = append(l.members, m)
 		group.Go(func() error { return m.start(ctx) })

@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// restStandalone is how long a single agent is away when it is started again: a
+// verifier asks every two seconds unless told otherwise.
+const restStandalone = 3 * time.Second
+
 // AgentOptions say how an agent runs outside of a lab, with any registrar.
 type AgentOptions struct {
 	// Dir keeps the agent's state, agent.conf and agent.conf.d.
@@ -63,7 +67,7 @@ func StartAgent(ctx context.Context, o AgentOptions) (*Standalone, error) {
 			return nil, err
 		}
 	}
-	s := &Standalone{member: &member{dir: dir, env: o.Env, log: log, ekCA: ekCA, boot: boot}}
+	s := &Standalone{member: &member{dir: dir, env: o.Env, log: log, ekCA: ekCA, boot: boot, rest: restStandalone}}
 	if err := s.member.start(ctx); err != nil {
 		return nil, err
 	}

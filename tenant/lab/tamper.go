@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keylime/keylime-tenant/tenant/lab/recorded"
 )
@@ -90,6 +91,11 @@ func tamper(ctx context.Context, members []*member, t Tampering) (string, error)
 	}
 	if err := m.stopLocked(); err != nil {
 		return "", err
+	}
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(m.rest):
 	}
 	return fmt.Sprintf("agent %s has been started again", id), m.run(ctx)
 }

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"encoding/hex"
@@ -140,4 +141,24 @@ func TestMachineTampering(t *testing.T) {
 	if after, _ := machine.TPM().PCR("sha256", 23); bytes.Equal(before, after) {
 		t.Error("a failed boot changed the machine")
 	}
+}
+
+// zipOf makes an archive of names and texts.
+func zipOf(t *testing.T, namesAndTexts ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(namesAndTexts); i += 2 {
+		f, err := w.Create(namesAndTexts[i])
+		if err == nil {
+			_, err = f.Write([]byte(namesAndTexts[i+1]))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
