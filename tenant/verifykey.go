@@ -117,7 +117,7 @@ const (
 	// defaultWait is how long WaitAttested waits when no limit is given.
 	defaultWait = time.Minute
 	// pollPause is the pause between two questions to the verifier.
-	pollPause = time.Second
+	pollPause = 500 * time.Millisecond
 )
 
 // waitAttested waits until the verifier has accepted a quote. shown is the
