@@ -152,15 +152,22 @@ func classicExitCode(err error) int {
 	return exitFailure
 }
 
-// loggers are those of the Python tenant, as logging.conf sets them up.
+// loggers are those of the Python tenant, as logging.conf sets them up. Which
+// file that is, is told on stderr first of all.
 func (a *app) loggers() *pylog.Set {
 	if a.logs != nil {
 		return a.logs
 	}
-	set, err := pylog.New(pylog.Default(), pylog.Options{Out: a.out(), Err: a.errOut()})
-	if err != nil {
+	loaded := pylog.Load(config.Options{Env: a.env})
+	for _, line := range loaded.Stderr {
+		fmt.Fprintln(a.errOut(), line)
+	}
+	set, err := pylog.New(loaded.Config, pylog.Options{Out: a.out(), Err: a.errOut()})
+	if err != nil { // of streams that are missing, and they are not
+		fmt.Fprintln(a.errOut(), err)
 		return nil
 	}
 	a.logs = set
+	a.closers = append(a.closers, func() { _ = set.Close() })
 	return set
 }

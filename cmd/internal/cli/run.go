@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,7 +58,10 @@ func (a *app) run(ctx context.Context) int {
 		return exitOK
 	}
 	a.fail(args, err)
-	if a.old != nil && a.old.Output == "" {
+	switch {
+	case a.compat() && compat.Forgiven(a.verb, err):
+		return exitOK
+	case a.compat():
 		return classicExitCode(err)
 	}
 	return exitCode(err)
@@ -89,7 +91,11 @@ func (a *app) readClassic(ctx context.Context, args []string) (rewritten []strin
 		help  *argparse.Help
 	)
 	switch {
+	case errors.As(err, &usage) && formatIn(args) != "":
+		a.fail(args, usagef("%s", usage.Text).hint("%s -h lists the options of the old command line", programName+" -c add"))
+		return nil, exitUsage, true
 	case errors.As(err, &usage):
+		a.loggers() // tells which logging.conf was read, as the Python tenant does first
 		fmt.Fprintln(a.errOut(), usage.Error())
 		return nil, exitUsage, true
 	case errors.As(err, &help):
@@ -103,16 +109,12 @@ func (a *app) readClassic(ctx context.Context, args []string) (rewritten []strin
 			err = beginErr
 		}
 		a.fail(args, err)
-		if call.Output != "" {
+		if !a.compat() {
 			return nil, exitUsage, true
 		}
 		return nil, classicExitCode(err), true
 	}
-	rewritten = call.Argv
-	if call.Output != "" {
-		rewritten = append(slices.Clone(rewritten), "--output="+call.Output)
-	}
-	return rewritten, 0, false
+	return call.Argv, 0, false
 }
 
 // fail shows an error to whoever called.
@@ -190,4 +192,7 @@ func (a *app) trace(t client.Trace) {
 	}
 }
 
-var _ render.Presenter = (*compat.Renderer)(nil)
+var (
+	_ render.Presenter = (*compat.Renderer)(nil)
+	_ render.Tracer    = (*compat.Renderer)(nil)
+)

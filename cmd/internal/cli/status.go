@@ -14,7 +14,6 @@ or has stopped, 5 if the server does not know it, 6 if no good quote has come fo
 long.`
 
 func newStatusCmd(a *app) *cobra.Command {
-	var push bool
 	cmd := a.command("status ID", "what registrar and verifier say about an agent", `Show what the registrar and the verifier say about an agent. An agent that is
 registered but not enrolled is exit code 5, after the registrar's part.
 `+statusCodes,
@@ -36,14 +35,12 @@ keylime_tenant status ID -o json`,
 			}
 			return a.healthError(result.Verifier)
 		})
-	addPush(cmd, &push)
 	cmd.SuggestFor = []string{"show", "state", "get"}
 	cmd.ValidArgsFunction = a.completer(a.registeredIDs)
 	return cmd
 }
 
 func newVerifierStatusCmd(a *app) *cobra.Command {
-	var push bool
 	cmd := a.command("cvstatus ID", "what the verifier says about an agent", `Show what the verifier says about an agent: its state, how many quotes it has accepted
 and when the last one was, and why attestation failed.
 
@@ -66,7 +63,6 @@ keylime_tenant cvstatus ID -o json`,
 			}
 			return a.healthError(result)
 		})
-	addPush(cmd, &push)
 	cmd.ValidArgsFunction = a.completer(a.enrolledIDs)
 	return cmd
 }
@@ -92,13 +88,6 @@ keylime_tenant regstatus ID -o json`,
 		})
 	cmd.ValidArgsFunction = a.completer(a.registeredIDs)
 	return cmd
-}
-
-// addPush takes --push-model, which the classic grammar passes on. The modern
-// one has no need of it: the record says what model the agent follows.
-func addPush(cmd *cobra.Command, push *bool) {
-	cmd.Flags().BoolVar(push, "push-model", false, "the agent attests of its own accord")
-	_ = cmd.Flags().MarkHidden("push-model") // the flag exists
 }
 
 // healthError is the failure that a status means in the modern contract, after
