@@ -31,6 +31,12 @@ type Certificate struct {
 	Manufacturer, Model, Version string
 	// Notes tell what was overlooked in reading: padding, a header.
 	Notes []string
+	// IssuerURLs are where the certificate says that its issuer's certificate
+	// can be fetched (authorityInfoAccess, RFC 5280, 4.2.2.1); at most a few,
+	// without control characters. Nobody vouches for them.
+	IssuerURLs []string
+	// Raw is the certificate as it stands there, without header and padding.
+	Raw []byte
 
 	issuer, subject name
 	key             crypto.PublicKey
@@ -75,7 +81,7 @@ func ParseCertificate(data []byte) (*Certificate, error) {
 	if len(parts) != 3 {
 		return nil, fmt.Errorf("certificate has %d parts instead of 3", len(parts))
 	}
-	c.tbs = parts[0].full
+	c.Raw, c.tbs = outer.full, parts[0].full
 	if c.signature, err = bits(parts[2]); err != nil {
 		return nil, fmt.Errorf("certificate's signature: %w", err)
 	}

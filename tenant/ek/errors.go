@@ -29,6 +29,10 @@ const (
 	CheckIssuer Check = "issuer"
 	// CheckDates: both certificates are valid now.
 	CheckDates Check = "dates"
+	// CheckPinList: the list of pinned EKs can be read and is not empty.
+	CheckPinList Check = "pin-list"
+	// CheckPin: the registered EK is in that list, for this agent.
+	CheckPin Check = "pin"
 )
 
 // VerificationError says why an EK certificate is refused, with what an
@@ -52,7 +56,11 @@ const skippedShown = 5
 
 func (e *VerificationError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "EK certificate refused by check %q: %v", string(e.Check), e.Err)
+	object := "EK certificate"
+	if e.Check == CheckPinList || e.Check == CheckPin {
+		object = "EK"
+	}
+	fmt.Fprintf(&b, "%s refused by check %q: %v", object, string(e.Check), e.Err)
 	var facts []string
 	if e.Issuer != "" {
 		facts = append(facts, fmt.Sprintf("issuer %q", e.Issuer))

@@ -9,6 +9,14 @@ const (
 	oidSAN              = "2.5.29.17"
 	oidBasicConstraints = "2.5.29.19"
 	oidAKI              = "2.5.29.35"
+	oidInfoAccess       = "1.3.6.1.5.5.7.1.1"
+	oidCAIssuers        = "1.3.6.1.5.5.7.48.2"
+)
+
+// Limits of what is kept of an authorityInfoAccess.
+const (
+	maxIssuerURLs = 4
+	maxURL        = 300 // bytes
 )
 
 // Attributes of a TPM in the subjectAltName.
@@ -69,6 +77,27 @@ func (c *Certificate) parseExtension(id string, content element) {
 		}
 	case oidSAN:
 		c.parseSAN(content)
+	case oidInfoAccess:
+		c.parseInfoAccess(content)
+	}
+}
+
+// parseInfoAccess keeps the addresses of the issuer's certificate.
+func (c *Certificate) parseInfoAccess(content element) {
+	const uri = 6 // GeneralName
+	list, err := sequence(content, "authorityInfoAccess")
+	if err != nil {
+		return
+	}
+	for _, description := range list {
+		parts, err := sequence(description, "access description")
+		if err != nil || len(parts) != 2 || !parts[1].is(classContext, uri) || len(c.IssuerURLs) == maxIssuerURLs {
+			continue
+		}
+		address := string(parts[1].body)
+		if id, err := oid(parts[0]); err == nil && id == oidCAIssuers && len(address) <= maxURL && printable(address) == address {
+			c.IssuerURLs = append(c.IssuerURLs, address)
+		}
 	}
 }
 
