@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/keylime/keylime-tenant/policy/eventlog"
 	"github.com/keylime/keylime-tenant/policy/runtime/ima"
@@ -34,6 +35,9 @@ type Machine struct {
 	tpm  *softtpm.TPM
 	boot recorded.Boot
 	dir  string
+	// booted is the time of the last boot in seconds since 1970, another one
+	// for each boot.
+	booted int64
 }
 
 // NewMachine boots a machine with the TPM from recorded evidence. The log and
@@ -70,6 +74,7 @@ func (m *Machine) Boot(boot recorded.Boot) error {
 		}
 	}
 	m.boot = boot
+	m.booted = max(time.Now().Unix(), m.booted+1)
 	return m.save()
 }
 

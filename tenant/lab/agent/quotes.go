@@ -81,20 +81,24 @@ func (a *Agent) integrityQuote(r *http.Request, version string) answer {
 	if err != nil || first < 0 {
 		first = 0
 	}
-	result, boot, err := a.quote(nonce, uint32(mask), version)
+	result, shown, err := a.quote(nonce, uint32(mask), version)
 	if err != nil {
 		return a.noQuote(err)
 	}
 	if partial == "0" {
 		result.PubKeyPEM = a.nkPEM
 	}
-	if boot.IMA != nil {
-		list, entry := fromEntry(boot.IMA, first)
+	// The Rust agent does not say when it was booted; verifiers know what to do
+	// with it, and need it when a list begins anew that is not shorter than
+	// before.
+	result.BootTime = &shown.Booted
+	if shown.IMA != nil {
+		list, entry := fromEntry(shown.IMA, first)
 		text := string(list)
 		result.IMAList, result.IMAEntry = &text, &entry
 	}
-	if mask&1 != 0 && boot.Log != nil {
-		log := base64.StdEncoding.EncodeToString(boot.Log)
+	if mask&1 != 0 && shown.Log != nil {
+		log := base64.StdEncoding.EncodeToString(shown.Log)
 		result.MBLog = &log
 	}
 	return success(result)
@@ -115,15 +119,15 @@ func fromEntry(list []byte, n int) ([]byte, int) {
 
 // quote asks the machine, and lays the files that the configuration names, if
 // any, over what the machine shows.
-func (a *Agent) quote(nonce string, mask uint32, version string) (wire.IntegrityQuote, recorded.Boot, error) {
-	text, boot, err := a.machine.Quote(nonce, mask, a.nkPEM)
+func (a *Agent) quote(nonce string, mask uint32, version string) (wire.IntegrityQuote, Shown, error) {
+	shown, err := a.machine.Quote(nonce, mask, a.nkPEM)
 	if err != nil {
-		return wire.IntegrityQuote{}, boot, err
+		return wire.IntegrityQuote{}, Shown{}, err
 	}
 	for _, file := range []struct {
 		path string
 		data *[]byte
-	}{{a.config.IMAPath, &boot.IMA}, {a.config.BootLogPath, &boot.Log}} {
+	}{{a.config.IMAPath, &shown.IMA}, {a.config.BootLogPath, &shown.Log}} {
 		if file.path == "" {
 			continue
 		}
@@ -133,17 +137,25 @@ func (a *Agent) quote(nonce string, mask uint32, version string) (wire.Integrity
 		}
 	}
 	tpm := a.machine.tpm
-	q := wire.Quote{Quote: text, HashAlg: tpm.HashAlg(), EncAlg: encAlg(tpm.EncAlg(), version), SignAlg: tpm.SignAlg()}
-	return wire.IntegrityQuote{Quote: q}, boot, nil
+	q := wire.Quote{Quote: shown.Quote, HashAlg: tpm.HashAlg(), EncAlg: encAlg(tpm.EncAlg(), version), SignAlg: tpm.SignAlg()}
+	return wire.IntegrityQuote{Quote: q}, shown, nil
+}
+
+// Shown is what a machine shows at one moment: a quote string, and the
+// evidence that explains the registers in it.
+type Shown struct {
+	Quote string
+	recorded.Boot
+	// Booted is the time of the boot in seconds since 1970.
+	Booted int64
 }
 
 // Quote quotes the registers of the mask and PCR 16, which binds the transport
-// key, in the bank of the AK's hash, and returns the quote string with the
-// evidence of the very same moment (PROTOCOL.md 5.4). A mask with registers
+// key, in the bank of the AK's hash (PROTOCOL.md 5.4). A mask with registers
 // that do not exist is an error.
-func (m *Machine) Quote(nonce string, mask uint32, transportKeyPEM string) (string, recorded.Boot, error) {
+func (m *Machine) Quote(nonce string, mask uint32, transportKeyPEM string) (Shown, error) {
 	if mask>>(maxPCR+1) != 0 {
-		return "", recorded.Boot{}, fmt.Errorf("mask %#x names registers above %d", mask, maxPCR)
+		return Shown{}, fmt.Errorf("mask %#x names registers above %d", mask, maxPCR)
 	}
 	mask |= 1 << dataPCR
 	var registers []int
@@ -155,12 +167,12 @@ func (m *Machine) Quote(nonce string, mask uint32, transportKeyPEM string) (stri
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.tpm.BindTransportKey(transportKeyPEM); err != nil {
-		return "", recorded.Boot{}, fmt.Errorf("binding the transport key: %w", err)
+		return Shown{}, fmt.Errorf("binding the transport key: %w", err)
 	}
 	text, err := m.tpm.QuoteString(nonce, registers, m.tpm.HashAlg())
 	if err != nil {
-		return "", recorded.Boot{}, fmt.Errorf("quoting: %w", err)
+		return Shown{}, fmt.Errorf("quoting: %w", err)
 	}
 	// The slices are replaced when they change, never written to.
-	return text, m.boot, nil
+	return Shown{Quote: text, Boot: m.boot, Booted: m.booted}, nil
 }

@@ -324,9 +324,11 @@ func (p *poller) judge(q *agent.IntegrityQuote, request agent.IntegrityRequest) 
 				compared{Context: "the agent sent another part of the IMA list than was asked for", Got: fmt.Sprint(*q.IMAEntry), Expected: request.IMAEntry}})
 		}
 	}
-	if p.rebooted(q.BootTime) && request.IMAEntry > 0 {
+	if p.rebooted(q.BootTime) {
 		p.ima.Reset()
-		return outcome{neutral: true}
+		if request.IMAEntry > 0 {
+			return outcome{neutral: true} // the list begins anew, and so do we
+		}
 	}
 	verified, err := quote.Verify(quote.Untrusted{Quote: q.Quote.Quote, HashAlg: q.HashAlg, EncAlg: q.EncAlg, SignAlg: q.SignAlg, TransportKeyPEM: key},
 		quote.Expect{AK: p.ak, Nonce: request.Nonce, AcceptHash: p.request.AcceptTPMHashAlgs, AcceptEnc: p.request.AcceptTPMEncryptionAlgs,
