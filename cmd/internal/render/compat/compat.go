@@ -193,7 +193,7 @@ func withPlain(ours []client.Version) string { return pyVersions([]string{"1.0"}
 // failure wherever it stands, and the records of a call that goes on must not
 // have it (TENANT-CLI.md F).
 func calm(text string) string {
-	return strings.NewReplacer("error", "failure", "Error", "Failure", "ERROR", "FAILURE").Replace(text)
+	return strings.NewReplacer("error", "issue", "Error", "Issue", "ERROR", "ISSUE").Replace(text)
 }
 
 // Forgiven says whether the Python tenant exits with 0 after a failure that it
