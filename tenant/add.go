@@ -74,6 +74,8 @@ type enrolment struct {
 	// the old enrolment, the new one.
 	uGiven          bool
 	removed, posted outcome
+	// keyProven says that the agent has shown that it holds K.
+	keyProven bool
 	// stays says that the new enrolment is kept although the run has failed.
 	stays bool
 }
@@ -142,7 +144,7 @@ func (e *enrolment) steps(ctx context.Context, before func(context.Context) erro
 		if err := e.verifyKey(ctx); err != nil {
 			return err
 		}
-		result.KeyVerified = true
+		e.keyProven, result.KeyVerified = true, true
 	}
 	if e.plan.WaitAttested {
 		if shown, err = e.waitAttested(ctx, shown); err != nil {

@@ -306,6 +306,7 @@ func addFailures() []failure {
 			r.WaitAttested, w.shows = true, badState(verifier.Failed, "internal.verifier.not_reachable", 4)
 		}, step: StepWait, check: isRefused("Failed", "internal.verifier.not_reachable"), undone: "deleted from the verifier", left: agentHoldsU},
 		{name: "never attested", arrange: func(_ *world, r *AddRequest, _ *Tenant) { r.WaitAttested = true }, step: StepWait, check: is(ErrTimedOut), undone: "deleted from the verifier", left: agentHoldsU},
+		{name: "key derived, but never attested", arrange: func(_ *world, r *AddRequest, _ *Tenant) { r.VerifyKey, r.WaitAttested = true, true }, step: StepWait, check: is(ErrTimedOut), undone: "deleted from the verifier", left: "the agent has the payload"},
 		{name: "deleted by another while waiting", arrange: func(w *world, r *AddRequest, _ *Tenant) {
 			r.WaitAttested = true
 			w.before = func(call string, nth int) error {

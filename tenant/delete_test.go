@@ -50,7 +50,7 @@ func TestDelete(t *testing.T) {
 			[]string{"verifier.Agent", "verifier.Delete", "verifier.Agent", "verifier.Agent", "verifier.Agent"},
 			[]string{"VerifierStatus", "DeleteStarted", "DeleteRetry", "DeleteRetry", "Deleted"}},
 		{"never", func(w *world) { enrolled(w); w.pending = 100 }, DeleteRequest{}, nil, is(ErrTimedOut), nil, nil},
-		{"verifier down", fails2(on("verifier.Agent", 0, noConnection())), DeleteRequest{}, nil, isKind(client.Unreachable),
+		{"verifier down", failing(on("verifier.Agent", 0, noConnection())), DeleteRequest{}, nil, isKind(client.Unreachable),
 			[]string{"verifier.Agent"}, nil},
 		{"verifier refuses", func(w *world) {
 			enrolled(w)
@@ -94,7 +94,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func fails2(hook func(string, int) error) func(*world) { return func(w *world) { w.before = hook } }
+func failing(hook func(string, int) error) func(*world) { return func(w *world) { w.before = hook } }
 
 func TestDeleteInterrupted(t *testing.T) {
 	t.Parallel()

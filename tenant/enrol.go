@@ -47,7 +47,8 @@ func (e *enrolment) noStalePolicy(ctx context.Context) error {
 	id := e.plan.ID
 	stored, _, err := e.t.Verifier.RuntimePolicy(ctx, id)
 	switch {
-	case client.KindOf(err) == client.NotFound:
+	case client.KindOf(err) == client.NotFound,
+		client.KindOf(err) == client.Refused && httpStatus(err) < 500: // not a question for this verifier
 		return nil
 	case err != nil:
 		return e.fail(StepEnrol, err)

@@ -161,6 +161,7 @@ func TestStalePolicy(t *testing.T) {
 		{"another", oldPolicy, func(*world) {}, nil, true},
 		{"another, in use", oldPolicy, func(w *world) { w.used["other"] = [2]string{testID, ""} }, is(ErrConflict), false},
 		{"cannot be asked for", oldPolicy, func(w *world) { w.before = on("verifier.RuntimePolicy", 0, refusal(client.Unauthorized, 403, "")) }, isKind(client.Unauthorized), false},
+		{"not to be asked for here", "", func(w *world) { w.before = on("verifier.RuntimePolicy", 0, refusal(client.Refused, 405, "")) }, nil, false},
 		{"cannot be removed", oldPolicy, func(w *world) { w.before = on("verifier.DeleteRuntimePolicy", 0, timedOut()) }, isKind(client.TimedOut), false},
 	}
 	for _, test := range tests {

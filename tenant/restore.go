@@ -46,9 +46,13 @@ func (e *enrolment) restore(ctx context.Context, report *UndoneError) {
 			report.Left = append(report.Left, Leftover{What: fmt.Sprintf("agent %s was stopped before and is attested now: stopping it failed (%v)", id, err)})
 		}
 	}
-	lost := e.old.lost
-	if e.old.weaker && e.old.agent.V != nil {
-		lost = append(slices.Clone(lost), "its share of the payload's key, which must not be had for less than before")
+	lost := slices.Clone(e.old.lost)
+	switch o := e.old.agent; {
+	case o.V == nil:
+	case e.old.weaker:
+		lost = append(lost, "its share of the payload's key, which must not be had for less than before")
+	case e.uGiven && o.AttestationCount == 0:
+		lost = append(lost, "its old payload, if the agent had not opened it yet: the agent has been given the new one since")
 	}
 	for _, what := range lost {
 		text := "not put back: " + what

@@ -51,12 +51,24 @@ func (e *enrolment) undo(ctx context.Context, failure error) error {
 		}
 	}
 	if e.uGiven {
-		report.Left = append(report.Left, Leftover{What: "the agent holds its share of a key that nobody can complete; it is gone when the agent restarts"})
+		report.Left = append(report.Left, Leftover{What: e.agentHolds()})
 	}
 	if len(report.Undone)+len(report.Left) == 0 {
 		return failure
 	}
 	return report
+}
+
+// agentHolds says what the agent keeps of the payload and its key: that cannot
+// be taken back.
+func (e *enrolment) agentHolds() string {
+	switch {
+	case e.keyProven:
+		return "the agent has the payload"
+	case e.posted > refused:
+		return "the agent holds its share of a key, and has the payload if the verifier has accepted a quote of it meanwhile"
+	}
+	return "the agent holds its share of a key that nobody can complete; it is gone when the agent restarts"
 }
 
 // undone notes and tells that a step was taken back.

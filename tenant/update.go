@@ -203,7 +203,11 @@ func (e *enrolment) replace(ctx context.Context) error {
 		return e.fail(StepDelete, err)
 	}
 	t, id := e.t, e.plan.ID
-	t.emit(DeleteStarted{ID: id, Agent: e.old.agent})
+	started := DeleteStarted{ID: id}
+	if !e.old.quiet {
+		started.Agent = e.old.agent
+	}
+	t.emit(started)
 	gone, asked, err := t.unenrol(ctx, id)
 	e.removed = asked
 	if err != nil {

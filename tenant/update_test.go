@@ -65,6 +65,17 @@ func TestUpdateInOrder(t *testing.T) {
 	}
 }
 
+func TestUpdateUnchecked(t *testing.T) {
+	t.Parallel()
+	w := enrolledWorld(t)
+	if _, err := w.tenant(t).Update(context.Background(), UpdateRequest{AddRequest: goodAdd(), NoCheck: true}); err != nil {
+		t.Fatal(err)
+	}
+	if first[DeleteStarted](w).Agent != nil || w.index("VerifierStatus") < w.index("Deleted") {
+		t.Errorf("told of the old record: %q", w.log)
+	}
+}
+
 func TestUpdateOfAnAgentThatIsNotEnrolled(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -220,6 +231,14 @@ func TestUpdateRestores(t *testing.T) {
 				t.Errorf("unexpected request %+v", sent)
 			}
 		}, []string{"keys for IMA signatures", "its measured-boot policy", "its share of the payload's key"}},
+		{"an agent that has not opened its payload", func(w *world, _ *AddRequest) {
+			w.before = refuse
+			w.enrolled[testID].AttestationCount = 0
+		}, func(t *testing.T, _ *world, sent verifier.AddRequest) {
+			if sent.V == nil {
+				t.Errorf("unexpected request %+v", sent)
+			}
+		}, []string{"keys for IMA signatures", "its old payload"}},
 		{"a stopped agent", func(w *world, _ *AddRequest) {
 			w.before = refuse
 			w.enrolled[testID].State = verifier.TenantQuoteFailed
