@@ -140,13 +140,16 @@ func misplacedVerb(cmd *cobra.Command, rest []string) (string, bool) {
 // takesValue is the option of word if its value is the next word.
 func takesValue(cmd *cobra.Command, word string) *pflag.Flag {
 	var f *pflag.Flag
-	if name, long := strings.CutPrefix(word, "--"); long {
-		if strings.Contains(name, "=") {
+	for ; cmd != nil && f == nil; cmd = cmd.Parent() {
+		name, long := strings.CutPrefix(word, "--")
+		switch {
+		case long && strings.Contains(name, "="):
 			return nil
+		case long:
+			f = cmd.PersistentFlags().Lookup(name)
+		case len(word) == 2:
+			f = cmd.PersistentFlags().ShorthandLookup(word[1:])
 		}
-		f = cmd.PersistentFlags().Lookup(name)
-	} else if len(word) == 2 {
-		f = cmd.PersistentFlags().ShorthandLookup(word[1:])
 	}
 	if f == nil || f.NoOptDefVal != "" {
 		return nil
