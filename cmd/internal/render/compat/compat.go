@@ -44,7 +44,7 @@ type Options struct {
 type Renderer struct {
 	o Options
 
-	tenant, config, policies, registrar, certs, tpm, ima, signing, http pylog.Logger
+	tenant, policies, registrar, certs, tpm, ima, signing, http pylog.Logger
 
 	// id is the agent that the call is about, and agentAddr where it is, "" as
 	// long as that is not known. verifierID changes once the verifier's record
@@ -69,7 +69,7 @@ type held struct {
 // New makes a renderer. Options.Log and Options.Out are needed.
 func New(o Options) *Renderer {
 	return &Renderer{o: o, verifierID: o.VerifierID,
-		tenant: o.Log.Logger("keylime.tenant"), config: o.Log.Logger("keylime.config"), policies: o.Log.Logger("keylime.cli.policies"),
+		tenant: o.Log.Logger("keylime.tenant"), policies: o.Log.Logger("keylime.cli.policies"),
 		registrar: o.Log.Logger("keylime.registrar_client"), certs: o.Log.Logger("keylime.cert_utils"), tpm: o.Log.Logger("keylime.tpm"),
 		ima: o.Log.Logger("keylime.ima"), signing: o.Log.Logger("keylime.signing"), http: o.Log.Logger("urllib3.connectionpool")}
 }
