@@ -17,6 +17,7 @@ import (
 type secretBook struct {
 	mu    sync.Mutex
 	known map[string]string // text -> what it is
+	keys  [][]byte          // keys K that agents have derived
 }
 
 // cmd is `secret FILE`: the lines of the file are secrets.
@@ -55,23 +56,27 @@ func (s *secretBook) look(t *testing.T, labDir, output string) {
 	if len(s.known) < 10 {
 		t.Errorf("only %d secrets are known: has the lab changed where it keeps keys?", len(s.known))
 	}
-	private := regexp.MustCompile(`BEGIN [A-Z ]*PRIVATE KEY`)
 	entries, err := os.ReadDir(output)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) < 20 {
+	if len(entries) < 100 {
 		t.Errorf("only %d calls were kept", len(entries))
 	}
+	var calls []string
 	for _, entry := range entries {
 		text, err := os.ReadFile(filepath.Join(output, entry.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		printed := string(text)
-		if strings.Contains(strings.SplitN(printed, "\n", 2)[0], "--show-secrets") {
+		if line, _, _ := strings.Cut(string(text), "\n"); strings.Contains(line, "--show-secrets") {
+			s.readShown(t, string(text))
 			continue
 		}
+		calls = append(calls, string(text))
+	}
+	private := regexp.MustCompile(`BEGIN [A-Z ]*PRIVATE KEY`)
+	for _, printed := range calls {
 		if private.MatchString(printed) {
 			t.Errorf("a private key was printed:\n%s", printed)
 		}
@@ -80,6 +85,29 @@ func (s *secretBook) look(t *testing.T, labDir, output string) {
 				t.Errorf("a secret was printed (%s):\n%s", what, printed)
 			}
 		}
+	}
+}
+
+// readShown takes V from a call that was asked to show it, and U, which is V
+// combined with the key that the agent has derived from both.
+func (s *secretBook) readShown(t *testing.T, printed string) {
+	t.Helper()
+	shown := regexp.MustCompile(`(?m)("v": "|^V +)([A-Za-z0-9+/]{43}=)`).FindStringSubmatch(printed)
+	if shown == nil {
+		t.Errorf("no share was shown:\n%s", printed)
+		return
+	}
+	s.add(shown[2], "V")
+	v, err := base64.StdEncoding.DecodeString(shown[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range s.keys {
+		u := make([]byte, len(v))
+		for i := range v {
+			u[i] = v[i] ^ key[i]
+		}
+		s.add(base64.StdEncoding.EncodeToString(u), "U")
 	}
 }
 
@@ -110,8 +138,12 @@ func (s *secretBook) readLab(t *testing.T, dir string) {
 				}
 			}
 		case entry.Name() == "derived_tci_key":
-			s.add(base64.StdEncoding.EncodeToString(content), path)
-			s.add(text, path)
+			if len(content) != 32 {
+				t.Errorf("%s: %d bytes, want the 32 of a key", path, len(content))
+				return nil
+			}
+			s.keys = append(s.keys, content)
+			s.add(base64.StdEncoding.EncodeToString(content), "K")
 		}
 		return nil
 	})
