@@ -121,12 +121,12 @@ func TestTerminal(t *testing.T) {
 		color, steps bool
 	}{
 		{"pipe", false, nil, nil, false, false},
-		{"terminal", true, nil, nil, true, true},
-		{"NO_COLOR", true, []string{"NO_COLOR=1"}, nil, false, true},
-		{"NO_COLOR, empty", true, []string{"NO_COLOR="}, nil, true, true},
-		{"dumb", true, []string{"TERM=dumb"}, nil, false, true},
-		{"--no-color", true, nil, []string{"--no-color"}, false, true},
-		{"--quiet", true, nil, []string{"--quiet"}, true, false},
+		{"terminal", true, nil, nil, true, false},
+		{"NO_COLOR", true, []string{"NO_COLOR=1"}, nil, false, false},
+		{"NO_COLOR, empty", true, []string{"NO_COLOR="}, nil, true, false},
+		{"dumb", true, []string{"TERM=dumb"}, nil, false, false},
+		{"--no-color", true, nil, []string{"--no-color"}, false, false},
+		{"--verbose --quiet", true, nil, []string{"--quiet", "--verbose"}, true, false},
 		{"--verbose in a pipe", false, nil, []string{"--verbose"}, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/keylime/keylime-tenant/client/registrar"
 	"github.com/keylime/keylime-tenant/tenant"
+	"github.com/keylime/keylime-tenant/tenant/ek"
 )
 
 func healthTone(h tenant.Health) Tone {
@@ -172,11 +173,24 @@ func (m *Modern) registrarSection(a *tenant.RegistrarAgent) Section {
 	default:
 		add(Plain, "REGISTRATIONS", strconv.Itoa(a.RegCount))
 	}
-	add(Plain, "EK", fingerprint(a.EKTPM))
 	add(Plain, "EK CERTIFICATE", m.certificateText(a.EKCert))
-	add(Plain, "AK", fingerprint(a.AKTPM))
+	add(Plain, "EK HASH", ekHash(a.EKTPM))
+	add(Plain, "AK HASH", fingerprint(a.AKTPM))
 	add(tlsTone(a.MTLSCert), "TLS", tlsText(a.MTLSCert))
 	return s
+}
+
+// ekHash tells EKs apart, in the way agents do that have uuid = hash_ek.
+func ekHash(b64 string) string {
+	raw, err := base64.StdEncoding.DecodeString(b64)
+	if err != nil {
+		return "not readable"
+	}
+	public, err := ek.ParsePublic(raw)
+	if err != nil {
+		return "not readable: " + Safe(err.Error())
+	}
+	return public.Hash()
 }
 
 // fingerprint tells keys apart: the SHA-256 of the TPM's structure.
@@ -186,7 +200,7 @@ func fingerprint(b64 string) string {
 		return "not readable"
 	}
 	sum := sha256.Sum256(raw)
-	return "SHA-256 of TPM2B_PUBLIC " + hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:])
 }
 
 func (m *Modern) certificateText(b64 *string) string {

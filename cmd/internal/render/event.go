@@ -28,15 +28,25 @@ func warningOf(e tenant.Event) (text, hint string) {
 	case tenant.EKSkipped:
 		return fmt.Sprintf("certificate store: %s is not used: %v", e.Path, e.Err), ""
 	case tenant.ServerVersion:
-		if n := e.Negotiation; n.Fallback && !n.Gone && n.Err != nil {
+		if n := e.Negotiation; n.Fallback && !n.Gone && answered(n.Err) {
 			return fmt.Sprintf("the %s does not tell its API versions (%v): speaking %s", e.Server, n.Err, n.Version), ""
 		}
 	}
 	return "", ""
 }
 
-// stepOf says in one line what has happened, "" for what needs no line.
-func stepOf(e tenant.Event) string {
+// answered says that a failure is an answer. A server that cannot be reached
+// or trusted fails the call itself, which needs no warning before it.
+func answered(err error) bool {
+	switch client.KindOf(err) {
+	case client.Refused, client.Unreadable, client.NotFound, client.Conflict, client.Unknown:
+		return err != nil
+	}
+	return false
+}
+
+// detailOf says in one line what only matters to those who want every step.
+func detailOf(e tenant.Event) string {
 	switch e := e.(type) {
 	case tenant.ServerVersion:
 		return fmt.Sprintf("%s: API version %s%s", e.Server, e.Negotiation.Version, theirs(e.Negotiation))
@@ -47,6 +57,13 @@ func stepOf(e tenant.Event) string {
 		return fmt.Sprintf("agent %s at %s: API version %s", e.ID, address(e.Host, e.Port), e.Version)
 	case tenant.RegistrarRecord:
 		return fmt.Sprintf("the registrar knows agent %s", e.ID)
+	}
+	return ""
+}
+
+// stepOf says in one line what has happened, "" for what needs no line.
+func stepOf(e tenant.Event) string {
+	switch e := e.(type) {
 	case tenant.QuoteRetry:
 		return fmt.Sprintf("agent %s does not answer yet (%d/%d), next try in %s", e.ID, e.Try, e.Max, Duration(e.Delay))
 	case tenant.QuoteVerified:

@@ -30,6 +30,8 @@ func New(o Options) *Modern {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Verbose = (o.Verbose || o.Debug) && !o.Quiet
+	o.Steps = o.Steps && !o.Quiet
 	return &Modern{o: o, out: palette{o.Color}, err: palette{o.ErrColor}}
 }
 
@@ -40,10 +42,14 @@ func (m *Modern) Event(e tenant.Event) {
 		m.hint(hint)
 		return
 	}
-	if !m.o.Steps && !m.o.Debug || m.o.Quiet {
-		return
+	text := ""
+	if m.o.Steps || m.o.Verbose {
+		text = stepOf(e)
 	}
-	if text := stepOf(e); text != "" {
+	if m.o.Verbose && text == "" {
+		text = detailOf(e)
+	}
+	if text != "" {
 		m.line(m.err.faint("-"), text)
 	}
 }

@@ -71,7 +71,9 @@ func TestVerifierScreen(t *testing.T) {
 			"LAST FAILURE   a file was used that the runtime policy does not list\n               ima.validation.ima-ng.not_in_allowlist (severity 6)\n"}, nil},
 		{"stopped", func(a *tenant.VerifierAgent) { a.Health = tenant.HealthStopped }, []string{"stopped: the verifier no longer asks"}, nil},
 		{"push", func(a *tenant.VerifierAgent) { a.State, a.IP, a.Port = "", nil, nil }, []string{"STATE          (push model)\n", "ADDRESS        -\n"}, nil},
-		{"nothing checked", func(a *tenant.VerifierAgent) { a.HasRuntimePolicy, a.HasMBRefstate, a.TPMPolicy = 0, 0, `{"mask": "0x0"}` },
+		{"nothing checked", func(a *tenant.VerifierAgent) {
+			a.HasRuntimePolicy, a.HasMBRefstate, a.TPMPolicy = 0, 0, `{"mask": "0x0"}`
+		},
 			[]string{"POLICIES       none: only the quote itself is checked\n"}, nil},
 		{"hostile", func(a *tenant.VerifierAgent) {
 			a.State, a.MetaData = "\x1b[2JGet Quote\nHEALTH attested", strings.Repeat("x", 5000)
@@ -264,6 +266,11 @@ func TestEvents(t *testing.T) {
 		{"said once", render.Options{}, tenant.PlainAgent{ID: "agent-1", Disabled: true, Connecting: true}, ""},
 		{"versions untold", render.Options{}, tenant.ServerVersion{Server: "verifier", Negotiation: client.Negotiation{Version: client.Current(), Fallback: true, Err: errors.New("why")}},
 			"warning: the verifier does not tell its API versions (why): speaking 2.6\n"},
+		{"unreachable", render.Options{}, tenant.ServerVersion{Server: "verifier", Negotiation: client.Negotiation{Version: client.Current(), Fallback: true, Err: &client.Error{Kind: client.Unreachable}}}, ""},
+		{"detail", render.Options{Steps: true}, tenant.RegistrarRecord{ID: "agent-1"}, ""},
+		{"detail, verbose", render.Options{Verbose: true}, tenant.RegistrarRecord{ID: "agent-1"}, "- the registrar knows agent agent-1\n"},
+		{"versions", render.Options{Verbose: true}, tenant.ServerVersion{Server: "verifier", Negotiation: client.Negotiation{Version: client.Current(), Theirs: client.Supported()}},
+			"- verifier: API version 2.6 (it speaks 2.0 to 2.6)\n"},
 		{"push verifier", render.Options{}, tenant.ServerVersion{Server: "verifier", Negotiation: client.Negotiation{Fallback: true, Gone: true, Err: errors.New("410")}}, ""},
 		{"script", render.Options{Steps: true}, tenant.EKScriptOutput{Output: []byte("one\n\x1b[2J\n")}, "- script: one\n  \"\\x1b[2J\"\n"},
 	} {

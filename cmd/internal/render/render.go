@@ -71,12 +71,11 @@ type Options struct {
 	Color, ErrColor bool
 	// Width of the terminal in columns, 0 if unknown.
 	Width int
-	// Quiet leaves out warnings' hints and all progress; warnings stay.
+	// Quiet leaves out hints and all steps; warnings stay.
 	Quiet bool
-	// Steps shows each step of a use case on Err.
-	Steps bool
-	// Debug shows each request with its duration on Err.
-	Debug bool
+	// Steps shows on Err the steps that take time or that trust depends on,
+	// Verbose every step, Debug each request with its duration as well.
+	Steps, Verbose, Debug bool
 	// ShowSecrets shows the key share V that a verifier's record holds.
 	ShowSecrets bool
 	// Program is the name of the program in hints; "" means keylime_tenant.

@@ -98,11 +98,11 @@ func (m *Modern) tenantScreen(verb string, result any) (Screen, bool) {
 		return Screen{m.registrarSection(r)}, true
 	case *tenant.StatusResult:
 		screen := Screen{}
+		if r.Verifier != nil { // what people ask for comes first
+			screen = append(screen, m.verifierSection(r.Verifier))
+		}
 		if r.Registrar != nil {
 			screen = append(screen, m.registrarSection(r.Registrar))
-		}
-		if r.Verifier != nil {
-			screen = append(screen, m.verifierSection(r.Verifier))
 		}
 		return screen, true
 	case *tenant.AddResult:
