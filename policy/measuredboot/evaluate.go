@@ -36,6 +36,8 @@ func (p *Policy) Evaluate(log *eventlog.Log, opts EvaluateOptions) policy.Verdic
 		opts.LogName = "LOG"
 	}
 	e := &evaluation{p: p, log: log, opts: opts, verdict: &v, spent: map[string]int{}}
+	on, known := secureBoot(log)
+	e.otherSecureBoot = known && on != p.HasSecureBoot
 	e.readable()
 	for _, lack := range p.lacks {
 		e.refuse(policy.Finding{Check: CheckPolicy, Where: lack, Message: "the policy is incomplete, " + lack + " is missing: a verifier refuses every boot with it"}, nil, remedyNone)
@@ -54,6 +56,9 @@ type evaluation struct {
 	log     *eventlog.Log
 	opts    EvaluateOptions
 	verdict *policy.Verdict
+	// otherSecureBoot is true when the log's Secure Boot is not the policy's:
+	// then it takes another policy, and merging does not help.
+	otherSecureBoot bool
 	// spent counts how often each condition that holds once was used up.
 	spent map[string]int
 	// What is judged at the end, in the order of the log.
@@ -88,6 +93,9 @@ func (e *evaluation) refuse(f policy.Finding, event *eventlog.Event, r remedy) {
 		if f.Where == "" {
 			f.Where = event.Type.String()
 		}
+	}
+	if e.otherSecureBoot && (r == remedyMerge || f.Check == CheckApplications) {
+		r = remedySecureBoot
 	}
 	switch {
 	case r == remedyMerge:
