@@ -77,7 +77,7 @@ func TestScripts(t *testing.T) {
 			Setup: func(e *testscript.Env) error { return setUp(e, shared, free, output) },
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": cmdExits, "eventually": cmdEventually, "json": cmdJSON, "ownlab": cmdOwnLab(output),
-				"tamper": cmdTamper, "server": cmdServer, "files": cmdFiles, "otherca": cmdOtherCA, "secret": secrets.cmd,
+				"tamper": cmdTamper, "server": cmdServer, "files": cmdFiles, "otherca": cmdOtherCA, "copystore": cmdCopyStore, "secret": secrets.cmd,
 			},
 		})
 	})
@@ -243,4 +243,17 @@ func cmdTamper(ts *testscript.TestScript, neg bool, args []string) {
 	said, err := lab.Tamper(ctx, ts.Getenv("LAB_DIR"), change)
 	ts.Check(err)
 	ts.Logf("%s", said)
+}
+
+// cmdCopyStore is `copystore DIR`: copy the lab's store of EK certificates.
+func cmdCopyStore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: copystore DIR")
+	}
+	var shown struct {
+		Settings []struct{ Value string }
+	}
+	ts.Check(ts.Exec("keylime_tenant", "config", "show", "tpm_cert_store", "-o", "json"))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &shown))
+	ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(shown.Settings[0].Value)))
 }

@@ -63,6 +63,13 @@ func explain(err error) failure {
 	if errors.As(err, &badEK) {
 		f.Kind, f.Check = "ek", string(badEK.Check)
 	}
+	var script *ek.ScriptError
+	if errors.As(err, &script) {
+		f.Kind, f.Check = "ek", "script"
+		if said := strings.TrimSpace(string(script.Output)); said != "" {
+			f.Message += "\n" + Safe(script.Path) + " says: " + safeLines(said)
+		}
+	}
 	return f
 }
 

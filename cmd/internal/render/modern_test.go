@@ -198,6 +198,8 @@ func TestFail(t *testing.T) {
 			[]string{`"undone": [`, `"what": "a key"`}},
 		{"quote", &quote.VerificationError{Check: quote.CheckPCR16Binding}, "", []string{`"kind": "quote"`, `"check": "pcr16-binding"`}},
 		{"EK", &ek.VerificationError{Check: ek.CheckChain}, "", []string{`"kind": "ek"`, `"check": "chain"`}},
+		{"EK script", &tenant.RefusedError{ID: "agent-1", Cause: "no", Err: &ek.ScriptError{Path: "/s.sh", Output: []byte("not on our list\n\x1b[2J\n")}},
+			"error: agent agent-1: no\n  /s.sh says: not on our list\n  \"\\x1b[2J\"\n", []string{`"check": "script"`}},
 		{"file", &client.FileError{Option: "client_key", Path: "/k", Cause: "no such file"}, "error: client_key /k: no such file\n", []string{`"kind": "tls-file"`}},
 		{"joined", errors.Join(errors.New("a"), &tenant.WaitError{Cause: "b", Hint: "c"}), "error: a\n  b\nhint: c\n", nil},
 		{"hostile", errors.New("\x1b[2J"), "error: \"\\x1b[2J\"\n", nil},
