@@ -41,6 +41,7 @@ func (h *Hasher) Sum(data []byte) []byte {
 // list: value = H(value ‖ H(template data)), from zeros (PROTOCOL.md 11.2).
 type Replay struct {
 	hasher *Hasher
+	padded *Hasher // SHA-1 for a bank whose hash the kernel has not, else nil
 	value  []byte
 	joined []byte
 	data   []byte
@@ -62,12 +63,35 @@ func NewReplay(bank crypto.Hash, start []byte) (*Replay, error) {
 	return r, nil
 }
 
+// NewPaddedReplay is [NewReplay] for a bank whose hash the kernel had not when
+// IMA began, for example SHA-384 as a module: such a bank gets the SHA-1 of the
+// template data, filled up with zeros (kernel ima_calc_field_array_hash).
+// Keylime does not know this and finds that the list does not match.
+func NewPaddedReplay(bank crypto.Hash, start []byte) (*Replay, error) {
+	r, err := NewReplay(bank, start)
+	if err != nil {
+		return nil, err
+	}
+	r.padded, err = NewHasher(crypto.SHA1)
+	return r, err
+}
+
 // Value is the current value; it holds until the next extension.
 func (r *Replay) Value() []byte { return r.value }
 
 // ExtendData extends the hash of an entry's template data, which the caller has
 // from [Entry.AppendTemplateData].
-func (r *Replay) ExtendData(data []byte) { r.extend(r.hasher.Sum(data)) }
+func (r *Replay) ExtendData(data []byte) {
+	if r.padded != nil {
+		r.extend(r.padded.Sum(data))
+		return
+	}
+	r.extend(r.hasher.Sum(data))
+}
+
+// ExtendHash extends a hash of template data that the caller has already
+// computed: with the bank's algorithm, or with SHA-1 for a padded replay.
+func (r *Replay) ExtendHash(hash []byte) { r.extend(hash) }
 
 // ExtendViolation extends what the kernel extends for a violation: 0xFF bytes.
 func (r *Replay) ExtendViolation() { r.extend(r.ones) }
@@ -90,6 +114,7 @@ func (r *Replay) Extend(e *Entry, logSize int) bool {
 
 func (r *Replay) extend(digest []byte) {
 	n := copy(r.joined, r.value)
-	copy(r.joined[n:], digest)
+	n += copy(r.joined[n:], digest)
+	clear(r.joined[n:])
 	copy(r.value, r.hasher.Sum(r.joined))
 }

@@ -11,15 +11,26 @@ var unsupportedTemplates = map[string]string{
 	"evm-sig":    "remove template=evm-sig from the IMA policy or boot with ima_template=ima-sig",
 }
 
+// unsupported sets the Problem of an entry whose template is not evaluated.
+func (e *Entry) unsupported() {
+	name := string(e.Template[:min(len(e.Template), 64)])
+	e.Problem = &UnsupportedError{Line: e.Line, Template: name, Hint: unsupportedTemplates[name]}
+}
+
+// known tells whether the kernel has the entry's template by this name.
+func (e *Entry) known() bool {
+	_, ok := unsupportedTemplates[string(e.Template)]
+	return ok
+}
+
 // parseUnsupported decodes digest, path and signature of the templates that
 // Keylime does not evaluate, for display only, and sets the Problem.
 func (e *Entry) parseUnsupported(data, scratch []byte) []byte {
-	name := string(e.Template[:min(len(e.Template), 64)])
-	hint, known := unsupportedTemplates[name]
-	e.Problem = &UnsupportedError{Line: e.Line, Template: name, Hint: hint}
-	if !known {
+	e.unsupported()
+	if !e.known() {
 		return scratch
 	}
+	name := string(e.Template)
 	digest, rest, _ := cut(data)
 	if name == "ima-ngv2" {
 		e.Path = rest
