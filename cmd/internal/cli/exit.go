@@ -89,6 +89,7 @@ func exitCode(err error) int {
 		refused  *tenant.RefusedError
 		file     *client.FileError
 		input    *inputError
+		document *fileError
 		quoteErr *quote.VerificationError
 		ekErr    *ek.VerificationError
 	)
@@ -97,7 +98,7 @@ func exitCode(err error) int {
 		return status.Code
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, &invalid), errors.As(err, &file), errors.As(err, &input), isConfigError(err):
+	case errors.As(err, &usage), errors.As(err, &invalid), errors.As(err, &file), errors.As(err, &input), errors.As(err, &document), isConfigError(err):
 		return exitUsage
 	case errors.As(err, &quoteErr), errors.As(err, &ekErr), errors.As(err, &refused):
 		return exitRefused

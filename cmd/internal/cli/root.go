@@ -52,6 +52,7 @@ func newRootCmd(a *app) *cobra.Command {
 		{"One server at a time", []*cobra.Command{
 			newRegistrarListCmd(a), newRegistrarStatusCmd(a), newRegistrarDeleteCmd(a),
 			newVerifierListCmd(a), newVerifierStatusCmd(a), newBulkCmd(a)}},
+		{"Policies in files", []*cobra.Command{newPolicyCmd(a)}},
 		{"Policies stored on the verifier", newPolicyVerbs(a)},
 		{"Certificates and payloads", []*cobra.Command{newCACmd(a), newPayloadCmd(a)}},
 		{"Learning and testing", []*cobra.Command{newLabCmd(a)}},

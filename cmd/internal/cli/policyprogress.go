@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/keylime/keylime-tenant/policy/runtime/source"
+)
+
+// progress is a bar on stderr, where stderr is a terminal and nobody asked for
+// quiet; else it does nothing.
+type progress struct {
+	mu      sync.Mutex
+	make    func(total int64, what string) *progressbar.ProgressBar
+	bar     *progressbar.ProgressBar
+	source  string
+	settled bool // the number of files is known
+	closed  bool
+}
+
+func (a *app) newProgress() *progress {
+	p := &progress{}
+	if !a.streams.ErrTTY || a.global.quiet {
+		return p
+	}
+	p.make = func(total int64, what string) *progressbar.ProgressBar {
+		return progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(a.errOut()),
+			progressbar.OptionSetDescription(what),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetWidth(24),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(total > 0),
+		)
+	}
+	return p
+}
+
+// report shows how far a source is.
+func (p *progress) report(at source.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.make == nil || p.closed {
+		return
+	}
+	if p.bar == nil || p.source != at.Source || p.settled == at.Searching {
+		p.wipe()
+		what := map[string]string{"tree": "hashing files", "ramdisk": "reading RAM disks", "rpm": "reading packages"}[at.Source]
+		total := int64(at.Total)
+		if at.Searching {
+			total = -1 // a spinner: how many there are is not known yet
+		}
+		p.bar, p.source, p.settled = p.make(total, what), at.Source, !at.Searching
+	}
+	if p.settled {
+		p.bar.ChangeMax64(int64(at.Total))
+	}
+	p.bar.Describe(fmt.Sprintf("%s (%d MiB)", map[string]string{"tree": "hashing files", "ramdisk": "reading RAM disks", "rpm": "reading packages"}[at.Source], at.Bytes>>20))
+	_ = p.bar.Set64(int64(at.Files)) // a bar that cannot be drawn hinders nobody
+}
+
+// wipe takes the bar off the screen.
+func (p *progress) wipe() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+		p.bar = nil
+	}
+}
+
+// clear makes room for a line of text; the bar comes back with the next report.
+func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wipe()
+}
+
+// done takes the bar off the screen for good.
+func (p *progress) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wipe()
+	p.closed = true
+}
