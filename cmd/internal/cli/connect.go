@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"strconv"
 	"time"
 
@@ -99,14 +101,19 @@ func (a *app) material(ctx context.Context) (*client.TLSMaterial, error) {
 const warnInsecure tenant.WarningKind = "insecure-server"
 
 // tlsFailure says from where the configuration took the path of a file that
-// cannot be used.
+// cannot be used, and what newcomers lack most often.
 func (a *app) tlsFailure(c *config.Config, err error) error {
 	var file *client.FileError
 	if !errors.As(err, &file) {
 		return err
 	}
-	return &advisedError{Err: err, Advice: "option " + file.Option + " is set by " + c.Origin(file.Option).String() +
-		"; keylime_tenant config show lists every value and where it comes from"}
+	origin := c.Origin(file.Option)
+	if origin.Kind == config.OriginDefault && errors.Is(err, fs.ErrNotExist) {
+		return &advisedError{Err: err, Advice: fmt.Sprintf("%s is left at its default: copy cv_ca from the verifier's machine into %s, or name the file in tenant.conf; %s lab up starts a Keylime to try things on",
+			file.Option, c.WorkDir, programName)}
+	}
+	return &advisedError{Err: err, Advice: fmt.Sprintf("%s comes from %s; %s config show %s",
+		file.Option, origin, programName, file.Option)}
 }
 
 // server makes the client of registrar or verifier.

@@ -24,9 +24,6 @@ func New(o Options) *Modern {
 	if o.Format == "" {
 		o.Format = FormatTable
 	}
-	if o.Program == "" {
-		o.Program = "keylime_tenant"
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -69,8 +69,6 @@ type Options struct {
 	Format Format
 	// Color allows colour on Out, ErrColor on Err.
 	Color, ErrColor bool
-	// Width of the terminal in columns, 0 if unknown.
-	Width int
 	// Quiet leaves out hints and all steps; warnings stay.
 	Quiet bool
 	// Steps shows on Err the steps that take time or that trust depends on,
@@ -78,8 +76,6 @@ type Options struct {
 	Steps, Verbose, Debug bool
 	// ShowSecrets shows the key share V that a verifier's record holds.
 	ShowSecrets bool
-	// Program is the name of the program in hints; "" means keylime_tenant.
-	Program string
 	// ExitCode says which code an error has, for the JSON form of a failure;
 	// nil leaves it out.
 	ExitCode func(error) int
