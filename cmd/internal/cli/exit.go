@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keylime/keylime-tenant/client"
+	"github.com/keylime/keylime-tenant/payload/ca"
 	"github.com/keylime/keylime-tenant/tenant"
 	"github.com/keylime/keylime-tenant/tenant/ek"
 	"github.com/keylime/keylime-tenant/tenant/quote"
@@ -102,7 +103,9 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &quoteErr), errors.As(err, &ekErr), errors.As(err, &refused):
 		return exitRefused
-	case errors.Is(err, tenant.ErrNotFound):
+	case errors.Is(err, ca.ErrName), errors.Is(err, ca.ErrNoPassword):
+		return exitUsage
+	case errors.Is(err, tenant.ErrNotFound), errors.Is(err, ca.ErrNoCA), errors.Is(err, ca.ErrNotFound):
 		return exitNotFound
 	case errors.Is(err, tenant.ErrConflict):
 		return exitConflict

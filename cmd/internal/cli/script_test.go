@@ -25,10 +25,14 @@ import (
 // copy of what it printed.
 const outputVariable = "SCENARIO_OUTPUT"
 
-// TestMain lets this test binary be the program when it is started under the
-// program's name, as the scenarios do.
+// TestMain lets this test binary be the program when it is started under one of
+// the program's names, as the scenarios do.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keylime_tenant": func() { os.Exit(recordedMain()) }})
+	commands := map[string]func(){}
+	for _, name := range []string{"keylime_tenant", "keylime_ca", "keylime_userdata_encrypt"} {
+		commands[name] = func() { os.Exit(recordedMain()) }
+	}
+	testscript.Main(m, commands)
 }
 
 // recordedMain is the program, whose output is kept besides being printed.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/cmd/internal/config"
+	"github.com/keylime/keylime-tenant/payload/ca"
 	"github.com/keylime/keylime-tenant/tenant"
 	"github.com/keylime/keylime-tenant/tenant/ek"
 	"github.com/keylime/keylime-tenant/tenant/quote"
@@ -35,7 +36,11 @@ func TestExitCode(t *testing.T) {
 		{kind(client.ServerUntrusted), 4},
 		{kind(client.ClientRefused), 4},
 		{kind(client.Unauthorized), 4},
+		{&ca.Error{Err: ca.ErrName}, 2},
+		{ca.ErrNoPassword, 2},
 		{&tenant.NotFoundError{}, 5},
+		{&caMissingError{}, 5},
+		{&ca.Error{Err: ca.ErrNotFound}, 5},
 		{kind(client.NotFound), 5},
 		{kind(client.Unreachable), 6},
 		{kind(client.TimedOut), 6},
