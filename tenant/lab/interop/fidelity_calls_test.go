@@ -23,6 +23,7 @@ const (
 	rowEK        = "EK certificates: a real chain, key equality, and the cause"
 	rowLevels    = "-o prints the result whatever the log level"
 	rowNoConfig  = "built-in defaults where there is no configuration"
+	rowTree      = "a first word is a verb of the new grammar, and -h alone explains both"
 	rowGlued     = "glued values of multi-letter options are refused"
 	rowUpdate    = "update checks everything first and never leaves the agent alone"
 	rowNames     = "policy names are escaped and checked"
@@ -59,30 +60,34 @@ func withEnv(env string, calls []call) []call {
 	return calls
 }
 
-// fidelityCalls lists the calls; the order keeps equal states together, since
-// changing the state costs time.
-func fidelityCalls() []call {
-	var all []call
-	add := func(groups ...[]call) {
-		for _, g := range groups {
-			all = append(all, g...)
-		}
+// callGroup is a set of calls that a run can be limited to.
+type callGroup struct {
+	name  string
+	calls []call
+}
+
+// fidelityCalls lists the calls; equal states stand together, since changing
+// the state costs time.
+func fidelityCalls() []callGroup {
+	return []callGroup{
+		{"usage", usageCalls()}, {"registered", registeredCalls()}, {"enrolled", enrolledCalls()},
+		{"add", addCalls()}, {"policies", policyCalls()}, {"trouble", troubleCalls()},
 	}
-	add(usageCalls(), registeredCalls(), enrolledCalls(), addCalls(), policyCalls(), troubleCalls())
-	return all
 }
 
 func usageCalls() []call {
 	var all []call
 	for _, argv := range []string{
-		"extra", "-u", "-c", "-u -x", "-u --", "-- add", "@file", "-c cvlist extra", "--c cvlist", "--t x", "--r x", "--p x", "--s x", "--sig x", "--sign x",
+		"-u", "-c", "-u -x", "-u --", "-- add", "-c cvlist extra", "--c cvlist", "--t x", "--r x", "--p x", "--s x", "--sig x", "--sign x",
 		"--al x", "--mb x", "--run x", "--regis x", "--runtime-p x", "--push-model=1", "-hx", "-nvcx", "--no-such-option", "--cert", "-f", "-k", "--tpm_policy",
 		"--mb-policy", "--cv_targethost", "-tp", "-rp", "-vp", "-vi", "--runtime-policy a --runtime-policy-url http://x", "--runtime-policy-url http://x",
 		"--runtime-policy-checksum aa", "--allowlist a --allowlist-url http://x", "-c addruntimepolicy --runtime-policy-name x", "-c addallowlist --allowlist-name x",
-		"-c cvlist --runtime-policy-url http://x", "-c addruntimepolicy --runtime-policy-name list6 --tpm_policy {}", "-h", "--help", "--h", "-c cvlist -h",
+		"-c cvlist --runtime-policy-url http://x", "-c addruntimepolicy --runtime-policy-name list6 --tpm_policy {}", "--h", "-c cvlist -h",
 	} {
 		all = append(all, call{name: "usage", argv: argv, code: -1})
 	}
+	all = append(all, decidedCalls(registered, rowTree, 2, "extra", "@file")...)
+	all = append(all, decidedCalls(registered, rowTree, 0, "-h", "--help")...)
 	all = append(all, decidedCalls(registered, rowGlued, 2, "-c cvlist -vp8881", "-c cvlist -tp9002", "-c cvlist -rp8891", "-c cvlist -vi7")...)
 	all = append(all, decidedCalls(registered, rowExclude, 1, "-c add -u $BAD --exclude $FIX/exclude.txt")...)
 	return all
