@@ -73,6 +73,10 @@ func serveControl(dir string, members []*member) (*controlServer, error) {
 	if c.listener, err = net.Listen("unix", socket); err != nil {
 		return nil, errors.Join(fmt.Errorf("lab: %w", err), c.clean())
 	}
+	// The directory may have been there before, open to others.
+	if err := os.Chmod(socket, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("lab: %w", err), c.listener.Close(), c.clean())
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.work.Go(c.accept)
 	return c, nil

@@ -103,8 +103,10 @@ func (s *Server) remove(r *serve.Request) serve.Answer {
 	case e.Record.VerifierID != s.o.ID:
 		return serve.Fail(http.StatusNotFound, "agent id associated to this verifier")
 	case e.poller != nil && e.poller.busy:
-		// The poller removes it when its call to the agent has come back.
+		// The poller removes it when its call to the agent has come back, which
+		// need not be waited for any longer.
 		e.Record.OperationalState = wire.Terminated
+		e.poller.cancel()
 		return s.saved(serve.Fail(http.StatusAccepted, ""))
 	}
 	s.forget(id)
@@ -118,6 +120,9 @@ func (s *Server) stopAgent(r *serve.Request) serve.Answer {
 	e := s.agents[r.Params["id"]]
 	if e == nil {
 		return serve.Fail(http.StatusBadRequest, noRow)
+	}
+	if e.Record.OperationalState == wire.Terminated {
+		return serve.OK(nil) // it is on its way out
 	}
 	if e.poller != nil {
 		e.poller.end()

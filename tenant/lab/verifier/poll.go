@@ -59,7 +59,7 @@ func (s *Server) poll(e *enrolled) {
 			p.fail([]event{internalEvent("exception", err)})
 			return
 		}
-		defer p.transport.Close()
+		defer func() { p.transport.Close() }()
 		p.run()
 	})
 }
@@ -87,15 +87,23 @@ func (p *poller) prepare(runtimeText, bootText *string) (err error) {
 	p.rules.runtime = sync.OnceValues(func() (*runtime.Evaluator, error) {
 		return newEvaluator(runtimeText, p.request.IMASignVerificationKeys)
 	})
-	p.transport, err = client.New(client.Config{Name: client.AgentName, Host: *p.request.CloudagentIP, Port: int(*p.request.CloudagentPort),
+	return p.connect()
+}
+
+// connect makes the client of the agent, which speaks the stored version.
+func (p *poller) connect() error {
+	transport, err := client.New(client.Config{Name: client.AgentName, Host: *p.request.CloudagentIP, Port: int(*p.request.CloudagentPort),
 		TLS: p.s.o.Agents, PinnedPEM: *p.request.MTLSCert, Timeout: agentTimeout})
 	if err != nil {
 		return err
 	}
-	if version, err := client.ParseVersion(p.request.SupportedVersion); err == nil {
-		p.transport.Use(version)
+	if p.transport != nil {
+		p.transport.Close()
 	}
-	p.api = agent.New(p.transport)
+	if version, err := client.ParseVersion(p.request.SupportedVersion); err == nil {
+		transport.Use(version)
+	}
+	p.transport, p.api = transport, agent.New(transport)
 	return nil
 }
 
@@ -198,14 +206,14 @@ func (p *poller) idle() bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.busy = false
-	if p.e.poller != p || p.ctx.Err() != nil {
+	if p.e.poller != p {
 		return false
 	}
 	if p.e.Record.OperationalState == wire.Terminated {
 		p.removed()
 		return false
 	}
-	return true
+	return p.ctx.Err() == nil
 }
 
 // removed carries out an accepted deletion. The caller holds the lock.
@@ -222,12 +230,15 @@ func (p *poller) fail(events []event) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.busy = false
-	if p.e.poller != p || p.ctx.Err() != nil {
+	if p.e.poller != p {
 		return
 	}
 	record := &p.e.Record
 	if record.OperationalState == wire.Terminated {
 		p.removed()
+		return
+	}
+	if p.ctx.Err() != nil {
 		return
 	}
 	record.OperationalState = wire.InvalidQuote
@@ -289,6 +300,10 @@ func (p *poller) renegotiate() outcome {
 		return outcome{events: []event{internalEvent("version_not_supported", err)}}
 	}
 	before := p.transport.Version()
+	// A client asks once in its life.
+	if err := p.connect(); err != nil {
+		return bad(err)
+	}
 	n, err := p.transport.Negotiate(p.ctx)
 	switch {
 	case err != nil:
@@ -298,6 +313,7 @@ func (p *poller) renegotiate() outcome {
 	case n.Version.Compare(before) < 0 && p.attested > 0:
 		return bad(fmt.Errorf("the agent offers API %s, which is older than %s", n.Version, before))
 	}
+	p.request.SupportedVersion = n.Version.String()
 	p.s.mu.Lock()
 	p.e.Request.SupportedVersion = n.Version.String()
 	p.s.mu.Unlock()
