@@ -206,15 +206,14 @@ func quoted(pattern string) string { return fmt.Sprintf("%q", readable(pattern))
 // part is a part of a boot chain that two entries have differently.
 type part struct{ where, old, new string }
 
-// parts lists the parts in which two boot chains differ.
+// parts lists the parts in which two boot chains differ. A digest that only one
+// of them has is one that a verifier does not read in the other.
 func (k Kernel) parts(l Kernel) []part {
 	var out []part
-	for _, p := range []part{
-		{"shim", k.Shim, l.Shim}, {"grub", k.Grub, l.Grub}, {"the kernel", k.Kernel, l.Kernel},
-		{"the initrd", k.Initrd, l.Initrd}, {"the kernel's file", k.Vmlinuz, l.Vmlinuz},
-	} {
-		if p.old != p.new {
-			out = append(out, part{p.where, digestText(p.old), digestText(p.new)})
+	old := k.digests()
+	for i, p := range l.digests() {
+		if was := old[i].new; was != p.new && was != "" && p.new != "" {
+			out = append(out, part{p.where, "sha256 " + was, "sha256 " + p.new})
 		}
 	}
 	if k.CommandLine != l.CommandLine {
@@ -223,18 +222,19 @@ func (k Kernel) parts(l Kernel) []part {
 	return out
 }
 
-func digestText(digits string) string {
-	if digits == "" {
-		return "none"
-	}
-	return "sha256 " + digits
+// digests names the digests of a boot chain.
+func (k Kernel) digests() []part {
+	return []part{{where: "shim", new: k.Shim}, {where: "grub", new: k.Grub}, {where: "the kernel", new: k.Kernel},
+		{where: "the initrd", new: k.Initrd}, {where: "the kernel's file", new: k.Vmlinuz}}
 }
 
 // describe lists the parts of a boot chain.
 func (k Kernel) describe() []string {
 	var out []string
-	for _, p := range (Kernel{}).parts(k) {
-		out = append(out, p.where+" "+p.new)
+	for _, p := range k.digests() {
+		if p.new != "" {
+			out = append(out, p.where+" sha256 "+p.new)
+		}
 	}
-	return out
+	return append(out, "the kernel command line "+quoted(k.CommandLine))
 }

@@ -94,6 +94,11 @@ func unreadableEvent(e *eventlog.Event) string {
 				return fmt.Sprintf("the partition name %q breaks its YAML", p.Name)
 			}
 		}
+	case eventlog.EFIAction, eventlog.PostCode:
+		text, _, _ := bytes.Cut(e.Data, []byte{0})
+		if (e.Type != eventlog.PostCode || len(e.Data) != 16) && (!literal(text) || bytes.ContainsAny(text, "\a\b\v\f\x1b")) {
+			return "its text has characters that YAML does not allow"
+		}
 	case eventlog.IPL:
 		if !literal(e.Data) {
 			return "its text has characters that YAML does not allow"
