@@ -51,6 +51,10 @@ func (c policyCheck) excludes() ([]string, error) {
 		return nil, &InvalidError{Kind: InvalidExclude, Object: "exclude list " + c.in.Exclude.Name, Err: err,
 			Hint: "each line is a Python regular expression that must match from the beginning of the path, for example /tmp/.*"}
 	}
+	if c.in.Allowlist != nil {
+		// Beside an allowlist upstream takes them as comments too.
+		return patterns, nil
+	}
 	for _, text := range warnings {
 		c.warn(WarnExcludeComment, "--exclude", "exclude list "+c.in.Exclude.Name+": "+text, "")
 	}

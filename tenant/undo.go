@@ -35,7 +35,10 @@ func (e *enrolment) undo(ctx context.Context, failure error) error {
 	if e.stays || !e.uGiven && e.removed <= refused && e.posted == notAsked {
 		return failure
 	}
-	e.t.emit(Undoing{ID: e.plan.ID, Err: failure})
+	if e.uGiven || e.removed > refused || e.posted > refused {
+		// After a refused POST there is nothing of ours but perhaps a policy.
+		e.t.emit(Undoing{ID: e.plan.ID, Err: failure})
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.t.undoLimit())
 	defer cancel()
 	report := &UndoneError{Err: failure}

@@ -33,9 +33,10 @@ type Call struct {
 	// Push says that --push-model was given, whatever the verb; Argv has the
 	// option for add and update only.
 	Push bool
-	// Warnings are texts of WARNING records, in order. Those on deprecated ways
-	// to give a policy are not among them: package tenant tells these.
-	Warnings []string
+	// Warnings are texts of WARNING records that precede the configuration's,
+	// Notices of those that follow them. Those on deprecated ways to give a
+	// policy are not among them: package tenant tells these.
+	Warnings, Notices []string
 }
 
 // Is says whether a command line, without the program's name, uses the classic
@@ -226,12 +227,12 @@ func (c *Call) runtimeName(does concern, v argparse.Values) string {
 	switch c.Verb {
 	case "addallowlist", "showallowlist", "deleteallowlist":
 		successor := strings.TrimSuffix(c.Verb, "allowlist") + "runtimepolicy"
-		c.Warnings = append(c.Warnings, "WARNING: -c "+c.Verb+" is deprecated. Use -c "+successor+" instead."+listsEnd)
+		c.Notices = append(c.Notices, "WARNING: -c "+c.Verb+" is deprecated. Use -c "+successor+" instead."+listsEnd)
 	}
 	name, _ := v.Get("runtime_policy_name")
 	old, _ := v.Get("allowlist_name")
 	if does&storesRuntime != 0 && name == "" && old != "" {
-		c.Warnings = append(c.Warnings, "WARNING: --allowlist-name is deprecated. Use --runtime-policy-name instead."+listsEnd)
+		c.Notices = append(c.Notices, "WARNING: --allowlist-name is deprecated. Use --runtime-policy-name instead."+listsEnd)
 	}
 	if old != "" && (name == "" || does&storesRuntime == 0) {
 		return old

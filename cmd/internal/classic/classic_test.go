@@ -167,9 +167,9 @@ func TestCall(t *testing.T) {
 		t.Error(diff)
 	}
 	call, err = Rewrite([]string{"-c", "addallowlist", "--allowlist", "a", "--allowlist-name", "n"})
-	if err != nil || call.DefaultID || len(call.Warnings) != 2 ||
-		!strings.HasPrefix(call.Warnings[0], "WARNING: -c addallowlist is deprecated. Use -c addruntimepolicy instead.Keylime") ||
-		!strings.HasPrefix(call.Warnings[1], "WARNING: --allowlist-name is deprecated. Use --runtime-policy-name instead.Keylime") {
+	if err != nil || call.DefaultID || len(call.Notices) != 2 ||
+		!strings.HasPrefix(call.Notices[0], "WARNING: -c addallowlist is deprecated. Use -c addruntimepolicy instead.Keylime") ||
+		!strings.HasPrefix(call.Notices[1], "WARNING: --allowlist-name is deprecated. Use --runtime-policy-name instead.Keylime") {
 		t.Errorf("got %+v, %v", call, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/keylime/keylime-tenant/cmd/internal/config"
@@ -40,7 +41,7 @@ func (a *app) begin(ctx context.Context) error {
 		a.present().Event(tenant.Warning{Kind: warnConfig, Object: "configuration", Text: w.Text, Hint: w.Hint})
 	}
 	if a.old != nil {
-		for _, text := range a.old.Warnings {
+		for _, text := range slices.Concat(a.old.Warnings, a.old.Notices) {
 			a.present().Event(tenant.Warning{Kind: tenant.WarnDeprecated, Text: text})
 		}
 	}
@@ -86,6 +87,9 @@ func (a *app) beginClassic(ctx context.Context) error {
 	a.record(loggerTenant, pylog.Info, "TLS is enabled.")
 	if a.old.DefaultID {
 		a.present().Event(tenant.Warning{Kind: tenant.WarnDefaultID, ID: tenant.DefaultAgentID, Text: "Using default UUID " + tenant.DefaultAgentID})
+	}
+	for _, text := range a.old.Notices {
+		a.record(loggerTenant, pylog.Warning, text)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package compat
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/keylime/keylime-tenant/client"
@@ -154,7 +155,7 @@ func (r *Renderer) policyEvent(e tenant.Event) {
 		r.signing.Warning(text + e.Err.Error())
 	case tenant.LegacyConverted:
 		if e.Flat {
-			r.print(e.Name + " is not JSON-formatted; attempting to convert to IMA policy from flat file format")
+			r.print(filepath.Base(e.Name) + " is not JSON-formatted; attempting to convert to IMA policy from flat file format")
 		}
 	case tenant.Warning:
 		r.warning(e)
