@@ -2,6 +2,7 @@ package ek
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -46,13 +47,18 @@ type VerificationError struct {
 	// certificates read from it.
 	StoreDir string
 	Loaded   int
+	// Files are the files of the store that hold these certificates.
+	Files []string
 	// SkippedFiles are the files of the store that could not be used.
 	SkippedFiles []Skipped
-	Err          error
+	// IssuerURLs are where the EK certificate says that its issuer's
+	// certificate is; nobody vouches for that.
+	IssuerURLs []string
+	Err        error
 }
 
-// skippedShown is how many skipped files the text of an error names.
-const skippedShown = 5
+// filesShown is how many files of each kind the text of an error names.
+const filesShown = 5
 
 func (e *VerificationError) Error() string {
 	var b strings.Builder
@@ -69,9 +75,9 @@ func (e *VerificationError) Error() string {
 		facts = append(facts, "authority key id "+e.AKI)
 	}
 	if e.StoreDir != "" && (e.Check == CheckStore || e.Check == CheckChain || e.Check == CheckSignature) {
-		facts = append(facts, fmt.Sprintf("store %s with %d certificates", e.StoreDir, e.Loaded))
+		facts = append(facts, fmt.Sprintf("store %s with %s%s", e.StoreDir, count(e.Loaded, "certificate"), e.tried()))
 		for i, s := range e.SkippedFiles {
-			if i == skippedShown {
+			if i == filesShown {
 				facts = append(facts, fmt.Sprintf("and %d more skipped", len(e.SkippedFiles)-i))
 				break
 			}
@@ -82,6 +88,22 @@ func (e *VerificationError) Error() string {
 		fmt.Fprintf(&b, " (%s)", strings.Join(facts, "; "))
 	}
 	return b.String()
+}
+
+// tried names the files whose certificates were tried.
+func (e *VerificationError) tried() string {
+	var names []string
+	for i, path := range e.Files {
+		if i == filesShown {
+			names = append(names, fmt.Sprintf("and %d more", len(e.Files)-i))
+			break
+		}
+		names = append(names, filepath.Base(path))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " in " + strings.Join(names, ", ")
 }
 
 func (e *VerificationError) Unwrap() error { return e.Err }

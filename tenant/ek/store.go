@@ -27,6 +27,7 @@ type Store struct {
 	dir     string
 	bySub   map[string][]anchor
 	count   int
+	files   []string // that hold at least one of them
 	skipped []Skipped
 }
 
@@ -78,7 +79,7 @@ func (s *Store) load(path string) {
 		return
 	}
 	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
-	found := 0
+	found, before := 0, s.count
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
@@ -91,6 +92,9 @@ func (s *Store) load(path string) {
 		}
 		s.bySub[c.subject.canonical] = append(s.bySub[c.subject.canonical], anchor{c, path})
 		s.count++
+	}
+	if s.count > before {
+		s.files = append(s.files, path)
 	}
 	switch {
 	case len(text) == 0:

@@ -11,6 +11,7 @@ package ek
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -69,6 +70,23 @@ func (s *Store) Verify(certDER, ekTPM []byte, o Options) (Verified, error) {
 	if len(certDER) == 0 {
 		return Verified{}, s.refuse(CheckNoCertificate, nil, errors.New("the registrar holds no EK certificate"))
 	}
+	return s.verify(certDER, o, func(c *Certificate) *VerificationError { return s.matches(c, ekTPM) })
+}
+
+// VerifyCertificate makes the checks of [Store.Verify] on a certificate for
+// whose EK there is no other source than itself: whether it belongs to a TPM in
+// question is left open. The caller says so.
+func (s *Store) VerifyCertificate(certDER []byte, o Options) (Verified, error) {
+	return s.verify(certDER, o, func(c *Certificate) *VerificationError {
+		if c.keyErr != nil {
+			return s.refuse(CheckCertificate, c, fmt.Errorf("the certificate's key: %w", c.keyErr))
+		}
+		return nil
+	})
+}
+
+// verify makes the checks; matches holds the certificate against the EK.
+func (s *Store) verify(certDER []byte, o Options, matches func(*Certificate) *VerificationError) (Verified, error) {
 	c, err := ParseCertificate(certDER)
 	if err != nil {
 		return Verified{}, s.refuse(CheckCertificate, nil, err)
@@ -76,7 +94,11 @@ func (s *Store) Verify(certDER, ekTPM []byte, o Options) (Verified, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	issuer, failure := s.strict(c, ekTPM, o.Now)
+	failure := matches(c)
+	var issuer anchor
+	if failure == nil {
+		issuer, failure = s.strict(c, o.Now)
+	}
 	if failure == nil {
 		return Verified{certificate: c, anchor: issuer}, nil
 	}
@@ -90,18 +112,23 @@ func (s *Store) Verify(certDER, ekTPM []byte, o Options) (Verified, error) {
 	return Verified{certificate: c, anchor: issuers[0], waived: failure}, nil
 }
 
-// strict makes all checks but those of reading the certificate.
-func (s *Store) strict(c *Certificate, ekTPM []byte, now time.Time) (anchor, *VerificationError) {
+// matches holds a certificate against the registered EK.
+func (s *Store) matches(c *Certificate, ekTPM []byte) *VerificationError {
 	public, err := ParsePublic(ekTPM)
 	if err != nil {
-		return anchor{}, s.refuse(CheckPublic, c, err)
+		return s.refuse(CheckPublic, c, err)
 	}
 	if c.keyErr != nil {
-		return anchor{}, s.refuse(CheckKeyMatch, c, fmt.Errorf("the certificate's key: %w", c.keyErr))
+		return s.refuse(CheckKeyMatch, c, fmt.Errorf("the certificate's key: %w", c.keyErr))
 	}
 	if !equalKeys(c.key, public.Key) {
-		return anchor{}, s.refuse(CheckKeyMatch, c, fmt.Errorf("the certificate is for another key (%s) than the registered EK (%s)", c.Algorithm, public.Algorithm()))
+		return s.refuse(CheckKeyMatch, c, fmt.Errorf("the certificate is for another key (%s) than the registered EK (%s)", c.Algorithm, public.Algorithm()))
 	}
+	return nil
+}
+
+// strict makes the checks of the chain.
+func (s *Store) strict(c *Certificate, now time.Time) (anchor, *VerificationError) {
 	issuers, failure := s.issuersOf(c, false)
 	if failure != nil {
 		return anchor{}, failure
@@ -166,9 +193,9 @@ func (c *Certificate) validAt(now time.Time) error {
 
 // refuse makes the error of a check; c is nil if it could not be read.
 func (s *Store) refuse(check Check, c *Certificate, err error) *VerificationError {
-	e := &VerificationError{Check: check, StoreDir: s.dir, Loaded: s.count, SkippedFiles: s.Skipped(), Err: err}
+	e := &VerificationError{Check: check, StoreDir: s.dir, Loaded: s.count, Files: slices.Clone(s.files), SkippedFiles: s.Skipped(), Err: err}
 	if c != nil {
-		e.Issuer, e.AKI = c.Issuer, c.AKI
+		e.Issuer, e.AKI, e.IssuerURLs = c.Issuer, c.AKI, c.IssuerURLs
 	}
 	return e
 }
