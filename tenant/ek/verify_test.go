@@ -343,7 +343,7 @@ func TestErrorText(t *testing.T) {
 		t.Errorf("%+v", failure)
 	}
 	text := failure.Error()
-	for _, want := range []string{`"chain"`, "EK CA", "ca01", failure.StoreDir, "with 1 certificates", "skipped", "and 2 more skipped"} {
+	for _, want := range []string{`"chain"`, "EK CA", "ca01", failure.StoreDir, "with 1 certificate in other.pem", "skipped", "and 2 more skipped"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in %q", want, text)
 		}
