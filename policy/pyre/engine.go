@@ -12,7 +12,7 @@ import (
 
 // timeLimit bounds one match of the engine that goes back; the other one needs
 // no limit.
-const timeLimit = 2 * time.Second
+const timeLimit = time.Second
 
 // maxStack bounds the memory of one such match, in machine words.
 const maxStack = 8 << 20

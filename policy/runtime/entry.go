@@ -23,22 +23,8 @@ func (r *run) entry(e *ima.Entry) error {
 	}
 	r.data = e.AppendTemplateData(r.data[:0])
 	violation := e.Violation(r.hasher.Size())
-	if violation == ima.ZeroHash {
-		if r.replay != nil {
-			r.replay.ExtendViolation()
-		}
-	}
-	var column []byte
-	if violation != ima.ZeroHash {
-		column = r.hasher.Sum(r.data)
-		switch {
-		case r.replay == nil:
-		case r.same:
-			r.replay.ExtendHash(column)
-		default:
-			r.replay.ExtendData(r.data)
-		}
-	}
+	column := r.hasher.Sum(r.data)
+	r.extend(column, violation == ima.ZeroHash)
 	if !bytes.Equal(e.PCR, pcr10) {
 		r.wrongPCR(e)
 	}
@@ -55,6 +41,27 @@ func (r *run) entry(e *ima.Entry) error {
 		return r.buffer(e)
 	default:
 		return r.file(e)
+	}
+}
+
+// extend adds the current entry to the running values; column is the hash of
+// its template data that the list's column should show.
+func (r *run) extend(column []byte, violation bool) {
+	switch {
+	case r.replay == nil:
+	case violation:
+		r.replay.ExtendViolation()
+	case r.same:
+		r.replay.ExtendHash(column)
+	default:
+		r.replay.ExtendData(r.data)
+	}
+	switch {
+	case r.padded == nil:
+	case violation:
+		r.padded.ExtendViolation()
+	default:
+		r.padded.ExtendData(r.data)
 	}
 }
 

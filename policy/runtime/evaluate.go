@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -61,11 +62,13 @@ type run struct {
 	boot    map[string]bool // additional digests of boot_aggregate, as bytes
 	hasher  *ima.Hasher     // of the template hash column
 	replay  *ima.Replay     // of PCR 10; nil without a quote
-	same    bool            // both use the same hash
+	padded  *ima.Replay     // of banks whose hash kernels often lack; else nil
+	same    bool            // column and bank use the same hash
 	data    []byte          // template data of the current entry
 	first   int             // line before the first of this list
 	now     progress
 	matched []byte // value of PCR 10 at now.match; nil until found
+	filled  bool   // the padded replay came to the quoted value
 	atStart bool   // PCR 10 has not changed since the last list
 	keys    []*Keyring
 	learned keyrings
@@ -106,6 +109,11 @@ func (r *run) start(st *State, ev Evidence) error {
 	if r.replay, err = ima.NewReplay(bank, running); err != nil {
 		return err
 	}
+	if bank == crypto.SHA384 || bank == crypto.SHA512 {
+		if r.padded, err = ima.NewPaddedReplay(bank, nil); err != nil {
+			return err
+		}
+	}
 	// A running value of another bank cannot lead to the quoted one: the state
 	// stays, the list does not match, and the state is reset.
 	if st != nil && st.running != nil && running == nil {
@@ -142,6 +150,7 @@ func (r *run) entries(ctx context.Context, ev Evidence) error {
 		if r.matched == nil && r.replay != nil && bytes.Equal(r.replay.Value(), ev.PCR10) {
 			r.matched, r.now.match = ev.PCR10, entry.Line
 		}
+		r.filled = r.filled || r.padded != nil && bytes.Equal(r.padded.Value(), ev.PCR10)
 	}
 	return list.Err()
 }

@@ -163,6 +163,10 @@ func (r *run) pcrMismatch(ev Evidence) {
 	case r.replay == nil:
 		f.Message = "measurement list cannot be continued in another PCR bank; the next quote begins from the first entry"
 		f.Remedy = ""
+	case r.filled:
+		f.Found = []string{hex.EncodeToString(r.replay.Value())}
+		f.Message = fmt.Sprintf("measurement list is the machine's, but its kernel extends the %s bank with padded SHA-1 digests, which Keylime does not verify", ev.Bank)
+		f.Remedy = "let the agent quote the sha256 bank, or use a kernel with this hash built in"
 	case r.unknown != "":
 		f.Found = []string{hex.EncodeToString(r.replay.Value())}
 		f.Message = fmt.Sprintf("measurement list does not lead to the value of PCR 10 in the quote, because entries of template %q cannot be replayed", r.unknown)
