@@ -13,6 +13,24 @@ type mismatch struct {
 	finding policy.Finding
 	event   *eventlog.Event
 	remedy  remedy
+	// expected gives what the whole policy allows; it is asked only for the
+	// entry that fits best.
+	expected func() []string
+}
+
+// maxShown bounds lists in findings and errors, whatever a log holds.
+const maxShown = 10
+
+// described lists events for people.
+func described(events []*eventlog.Event) []string {
+	var out []string
+	for i, event := range events {
+		if i == maxShown {
+			return append(out, fmt.Sprintf("and %d more", len(events)-i))
+		}
+		out = append(out, event.Describe())
+	}
+	return out
 }
 
 // chain judges boot applications, initrd, kernel and command line: they must
@@ -35,7 +53,14 @@ func (e *evaluation) chain() {
 			best = m
 		}
 	}
-	for _, m := range best {
+	e.refuseAll(best)
+}
+
+func (e *evaluation) refuseAll(list []mismatch) {
+	for _, m := range list {
+		if m.expected != nil {
+			m.finding.Expected = m.expected()
+		}
 		e.refuse(m.finding, m.event, m.remedy)
 	}
 }
@@ -78,9 +103,8 @@ func (e *evaluation) applicationsDiffer(k *Kernel, entry func(string) string) []
 		if sha256Is(event, w.digest) {
 			continue
 		}
-		out = append(out, mismatch{event: event, finding: policy.Finding{
-			Check: w.check, Where: fmt.Sprintf("%s, the %s boot application", w.name, ordinal(i)),
-			Expected: e.allowed(w.of), Found: []string{shown(event)},
+		out = append(out, mismatch{event: event, expected: func() []string { return e.allowed(w.of) }, finding: policy.Finding{
+			Check: w.check, Where: fmt.Sprintf("%s, the %s boot application", w.name, ordinal(i)), Found: []string{shown(event)},
 			Message: fmt.Sprintf("%s is another: found %s, the policy expects %s (%s)", w.name, shown(event), w.digest, entry(w.field)),
 		}})
 	}
@@ -94,9 +118,7 @@ func (e *evaluation) applicationCount() policy.Finding {
 		f.Expected = []string{"3: shim, grub, kernel", "4: shim, grub, kernel, kernel"}
 		needs = "with Secure Boot 3 or 4 are expected: shim, grub, kernel, and the kernel again"
 	}
-	for _, event := range e.applications {
-		f.Found = append(f.Found, event.Describe())
-	}
+	f.Found = described(e.applications)
 	f.Message = fmt.Sprintf("%d boot applications were started; %s", len(e.applications), needs)
 	return f
 }
@@ -106,9 +128,7 @@ func (e *evaluation) fileDiffers(events []*eventlog.Event, check, name, digest, 
 	f := policy.Finding{Check: check, Where: "the " + name + " that GRUB read"}
 	if len(events) != 1 {
 		f.Expected, f.Message = []string{"1 file"}, fmt.Sprintf("GRUB read %d files that are a%s; one is expected", len(events), article(name))
-		for _, event := range events {
-			f.Found = append(f.Found, event.Describe())
-		}
+		f.Found = described(events)
 		m := mismatch{finding: f, remedy: remedyNone}
 		if len(events) > 1 {
 			m.event = events[1]
@@ -120,9 +140,9 @@ func (e *evaluation) fileDiffers(events []*eventlog.Event, check, name, digest, 
 		return nil
 	}
 	f.Where = fmt.Sprintf("the %s %s", name, event.Describe())
-	f.Expected, f.Found = e.allowed(of), []string{shown(event)}
+	f.Found = []string{shown(event)}
 	f.Message = fmt.Sprintf("%s is another: found %s, the policy expects %s (%s)", f.Where, shown(event), digest, field)
-	return []mismatch{{finding: f, event: event}}
+	return []mismatch{{finding: f, event: event, expected: func() []string { return e.allowed(of) }}}
 }
 
 func article(name string) string {
@@ -134,7 +154,7 @@ func article(name string) string {
 
 func (e *evaluation) commandLineDiffers(k *Kernel, field string) []mismatch {
 	f := policy.Finding{Check: CheckCommandLine, Where: "the kernel command line"}
-	for _, line := range e.commandLines {
+	for _, line := range e.commandLines[:min(len(e.commandLines), maxShown)] {
 		f.Found = append(f.Found, line.text[len(commandLinePrefix):])
 	}
 	if len(e.commandLines) != 1 {
@@ -155,16 +175,21 @@ func (e *evaluation) commandLineDiffers(k *Kernel, field string) []mismatch {
 	if matches && err == nil {
 		return nil
 	}
-	for i := range e.p.Kernels {
-		if text := readable(e.p.Kernels[i].CommandLine); !slices.Contains(f.Expected, text) {
-			f.Expected = append(f.Expected, text)
-		}
-	}
 	f.Message = fmt.Sprintf("the kernel command line is another: found %q, the policy expects %q (%s)", f.Found[0], readable(k.CommandLine), field)
 	if err != nil {
 		f.Message = fmt.Sprintf("the pattern for the kernel command line cannot be applied: %v (%s)", err, field)
 	}
-	return []mismatch{{finding: f, event: line.event}}
+	return []mismatch{{finding: f, event: line.event, expected: e.commandLinesAllowed}}
+}
+
+func (e *evaluation) commandLinesAllowed() []string {
+	var out []string
+	for i := range e.p.Kernels {
+		if text := readable(e.p.Kernels[i].CommandLine); !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // readable shows a pattern as the text it stands for, if it stands for one.
@@ -203,9 +228,7 @@ func (e *evaluation) firmware() {
 			best = m
 		}
 	}
-	for _, m := range best {
-		e.refuse(m.finding, m.event, m.remedy)
-	}
+	e.refuseAll(best)
 }
 
 func (e *evaluation) firmwareDiffers(i int) []mismatch {
@@ -228,9 +251,7 @@ func (e *evaluation) firmwareDiffers(i int) []mismatch {
 	f = policy.Finding{Check: CheckFirmware, Where: "the firmware's volumes"}
 	if len(e.blobs) != len(allowed.Blobs) {
 		f.Expected, f.Message = []string{fmt.Sprint(len(allowed.Blobs))}, fmt.Sprintf("the log has %d firmware volumes, the policy expects %d (%s.platform_firmware)", len(e.blobs), len(allowed.Blobs), entry)
-		for _, event := range e.blobs {
-			f.Found = append(f.Found, event.Describe())
-		}
+		f.Found = described(e.blobs)
 		return append(out, mismatch{finding: f})
 	}
 	for n, event := range e.blobs {

@@ -248,6 +248,13 @@ func conditions() []condition {
 			ev := e.at(7, config, "db")
 			ev.Data = db("db", append(list(sha256Swapped, entry(0x0a)), list(sha, entry(0x0a))...))
 		}, want: []string{CheckDB}},
+		{name: "db with many keys", boot: "sb-on", log: func(e editor) {
+			keys := make([][]byte, 1000)
+			for i := range keys {
+				keys[i] = entry(byte(i), byte(i>>8), 0xaa)
+			}
+			e.at(7, config, "db").Data = db("db", list(sha, keys...))
+		}, want: slices.Repeat([]string{CheckDB}, maxShown+1)},
 		{name: "vendor_db as configuration", boot: "sb-on", log: put(7, config, db("vendor_db", list(x509, entry(1))), 1), want: []string{CheckVendorDB}},
 		{name: "vendor_db as configuration, anything goes", boot: "sb-off", log: put(7, config, db("vendor_db", []byte{1}), 1)},
 		{name: "vendor_db as configuration, empty", boot: "sb-off", log: put(7, config, db("vendor_db", nil), 1), want: []string{CheckVariable}},

@@ -127,6 +127,9 @@ type creation struct {
 }
 
 func (c *creation) lack(part, format string, args ...any) {
+	if slices.ContainsFunc(c.lacks, func(l Lack) bool { return l.Part == part }) {
+		return // the first reason is enough
+	}
 	c.lacks = append(c.lacks, Lack{Part: part, Seen: fmt.Sprintf(format, args...)})
 }
 
@@ -257,7 +260,6 @@ func firmwareApplication(path string) bool {
 func (c *creation) kernel() {
 	const part = "the allowed kernels (kernels)"
 	var applications []*eventlog.Event
-	var seen []string
 	for i := range c.log.Events {
 		e := &c.log.Events[i]
 		if e.Type != eventlog.BootServicesApplication {
@@ -268,13 +270,13 @@ func (c *creation) kernel() {
 			continue
 		}
 		applications = append(applications, e)
-		seen = append(seen, fmt.Sprintf("event %d: %s", e.Num, e.Describe()))
 	}
 	wants, right := "without Secure Boot 2 are expected (shim, GRUB)", len(applications) == 2
 	if c.p.HasSecureBoot {
 		wants, right = "with Secure Boot 3 or 4 are expected (shim, GRUB, kernel, and the kernel again)", len(applications) == 3 || len(applications) == 4
 	}
 	if !right {
+		seen := described(applications)
 		if seen == nil {
 			seen = []string{"none"}
 		}
@@ -308,7 +310,9 @@ func (c *creation) files(k *Kernel) {
 			}
 			continue
 		}
-		paths = append(paths, e.Describe())
+		if path := e.Describe(); len(paths) < maxShown && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
 		switch {
 		case k.Initrd == "" && (strings.Contains(text, "initrd") || strings.Contains(text, "initramfs")):
 			k.Initrd = c.sha256(e, initrd)
@@ -318,7 +322,7 @@ func (c *creation) files(k *Kernel) {
 	}
 	what := "GRUB read no file"
 	if len(paths) > 0 {
-		what = "among the files that GRUB read is none: " + strings.Join(slices.Compact(paths), ", ")
+		what = "among the files that GRUB read is none: " + strings.Join(paths, ", ")
 	}
 	if k.Initrd == "" {
 		c.lack(initrd, "%s", what)

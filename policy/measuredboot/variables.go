@@ -137,7 +137,8 @@ func (e *evaluation) keys(event *eventlog.Event, v *eventlog.Variable, check str
 		refuse(v.Name+" is empty", names(allowed), nil, r)
 		return
 	}
-	set := keySet(allowed)
+	set, refused := keySet(allowed), 0
+	var expected []string // certificates are read only when one is refused
 	swapped := lists[0].Type.String() == x509Swapped || lists[0].Type.String() == sha256Swapped
 	for _, l := range lists {
 		certificate, digest := eventlog.SignatureX509, eventlog.SignatureSHA256
@@ -153,14 +154,25 @@ func (e *evaluation) keys(event *eventlog.Event, v *eventlog.Variable, check str
 		}
 		for _, k := range l.Keys {
 			text, ok := keyText(k.Data)
-			if key := (Key{k.Owner.String(), text}); !ok || !set[key] {
-				r := remedyMerge
-				if !ok {
-					r = remedyNone
-				}
-				refuse(fmt.Sprintf("%s holds a key that is not allowed: %s", v.Name, nameOf(key, l.Type.String())), names(allowed), []string{nameOf(key, l.Type.String())}, r)
+			key := Key{k.Owner.String(), text}
+			if ok && set[key] {
+				continue
 			}
+			if refused++; refused > maxShown {
+				continue
+			}
+			if expected == nil {
+				expected = names(allowed)
+			}
+			r := remedyMerge
+			if !ok {
+				r = remedyNone
+			}
+			refuse(fmt.Sprintf("%s holds a key that is not allowed: %s", v.Name, nameOf(key, l.Type.String())), expected, []string{nameOf(key, l.Type.String())}, r)
 		}
+	}
+	if refused > maxShown {
+		refuse(fmt.Sprintf("%s holds %d more keys that are not allowed", v.Name, refused-maxShown), expected, nil, remedyMerge)
 	}
 }
 
@@ -274,10 +286,11 @@ func (e *evaluation) usedVendorDB(event *eventlog.Event, v *eventlog.Variable) {
 			Message: "vendor_db holds no certificate that a verifier finds"}, event, remedyNone)
 		return
 	}
-	set := keySet(allowed)
+	set, refused := keySet(allowed), 0
 	for _, s := range list {
 		text, _ := keyText(s.Data)
-		if key := (Key{s.Owner.String(), text}); !set[key] {
+		if key := (Key{s.Owner.String(), text}); !set[key] && refused < maxShown {
+			refused++
 			e.refuse(policy.Finding{Check: CheckVendorDB, Where: "vendor_db, the distribution's keys in shim", Expected: names(allowed), Found: []string{nameOf(key, eventlog.SignatureX509)},
 				Message: "shim trusted a key of the distribution that is not allowed: " + nameOf(key, eventlog.SignatureX509)}, event, remedyMerge)
 		}
@@ -292,11 +305,11 @@ func keySet(keys []Key) map[Key]bool {
 	return set
 }
 
-// names lists keys for people, at most ten.
+// names lists keys for people, at most maxShown.
 func names(keys []Key) []string {
 	var out []string
 	for i, k := range keys {
-		if i == 10 {
+		if i == maxShown {
 			return append(out, fmt.Sprintf("and %d more", len(keys)-i))
 		}
 		if name := nameOf(k, ""); !slices.Contains(out, name) {
