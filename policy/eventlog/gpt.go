@@ -20,9 +20,13 @@ type Partition struct {
 	Type, Unique           GUID
 	First, Last, Attribute uint64
 	Name                   string
-	// asciiName is false when the name has characters outside ASCII.
-	asciiName bool
+	// ascii is true when the name's field holds ASCII only, to its very end.
+	ascii bool
 }
+
+// ASCIIName tells whether the name's field holds ASCII characters only;
+// tpm2_eventlog prints any other as (null).
+func (p *Partition) ASCIIName() bool { return p.ascii }
 
 const (
 	gptHead      = 92 + 8
@@ -51,10 +55,10 @@ func (e *Event) GPT() (GPT, error) {
 	for ; len(b) > 0; b = b[gptPartition:] {
 		p := Partition{
 			Type: GUID(b[:16]), Unique: GUID(b[16:32]), First: le.Uint64(b[32:]), Last: le.Uint64(b[40:]), Attribute: le.Uint64(b[48:]),
-			Name: utf16Text(b[56:gptPartition]), asciiName: true,
+			Name: utf16Text(b[56:gptPartition]), ascii: true,
 		}
 		for i := 56; i < gptPartition; i += 2 {
-			p.asciiName = p.asciiName && b[i] < 0x80 && b[i+1] == 0
+			p.ascii = p.ascii && b[i] < 0x80 && b[i+1] == 0
 		}
 		g.Partitions = append(g.Partitions, p)
 	}

@@ -90,7 +90,7 @@ func unreadableEvent(e *eventlog.Event) string {
 			return body.Cause
 		}
 		for _, p := range g.Partitions {
-			if isASCII(p.Name) && !quotable(p.Name) {
+			if p.ASCIIName() && !quotable(p.Name) {
 				return fmt.Sprintf("the partition name %q breaks its YAML", p.Name)
 			}
 		}

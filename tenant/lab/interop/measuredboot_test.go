@@ -97,6 +97,7 @@ func TestMeasuredBootTable(t *testing.T) {
 			t.Errorf("%s: keylime-policy makes\n%.2000s\nours makes\n%.2000s", boot, theirs[i].Policy, policies[boot])
 		}
 	}
+	compareLenovo(t)
 	requests = nil
 	for _, of := range recordedBoots {
 		for _, on := range recordedBoots {
@@ -122,6 +123,21 @@ func TestMeasuredBootTable(t *testing.T) {
 		}
 	}
 	t.Logf("ours/Keylime:\n%s", table.String())
+}
+
+// compareLenovo: the policy made of a laptop's log, with 482 revocations.
+func compareLenovo(t *testing.T) {
+	t.Helper()
+	log, err := os.ReadFile("../../../testdata/vectors/uefi_log.bin")
+	must(t, err)
+	theirs := askMB(t, []mbRequest{{Create: base64.StdEncoding.EncodeToString(log), WithoutSecureBoot: true}})
+	l, err := eventlog.Parse(log)
+	must(t, err)
+	p, err := measuredboot.Create(l, measuredboot.CreateOptions{WithoutSecureBoot: true})
+	must(t, err)
+	if ours := p.Marshal(); !bytes.Equal(ours, theirs[0].Policy) {
+		t.Errorf("a laptop's policy: keylime-policy makes\n%.2000s\nours makes\n%.2000s", theirs[0].Policy, ours)
+	}
 }
 
 // TestMeasuredBootMutations compares verdicts over many spoiled policies and
