@@ -17,6 +17,7 @@ import (
 
 	"github.com/keylime/keylime-tenant/cmd/internal/render"
 	"github.com/keylime/keylime-tenant/tenant/lab"
+	"github.com/keylime/keylime-tenant/tenant/lab/recorded"
 )
 
 const (
@@ -38,8 +39,19 @@ const demoScript = `#!/bin/sh
 echo "decrypted and run by $(basename "$0") in $(basename "$PWD")" > proof.txt
 `
 
+// demoExclude is the list of paths that nobody checks.
+const demoExclude = "/tmp/.*\n"
+
 // zeroDigest is what PCR 23 holds after a boot, in the SHA-256 bank.
 const zeroDigest = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// The files of the demo, in the lab's directory.
+const (
+	demoPayload   = "payload.zip"
+	demoRefstate  = "refstate.json"
+	demoAllowlist = "allowlist.txt"
+	demoExcludes  = "exclude.txt"
+)
 
 func newLabDemoCmd(a *app) *cobra.Command {
 	var dir string
@@ -90,7 +102,7 @@ func (a *app) demo(ctx context.Context, dir string) (err error) {
 	}
 	d.lab, d.agent, d.program = l, l.Agents()[0], filepath.Join(l.Dir(), "bin", programName)
 	d.say("The lab is up: registrar %s, verifier %s, agent %s at %s:%d.", l.RegistrarAddr(), l.VerifierAddr(), d.agent.ID, d.agent.Host, d.agent.Port)
-	for _, step := range []func() error{d.place, d.watch, d.tamper, d.remove} {
+	for _, step := range []func() error{d.prepare, d.place, d.watch, d.runUnknown, d.bootOther, d.extend, d.remove} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -108,25 +120,79 @@ func (d *demo) configure(dir string) error {
 	if err := os.WriteFile(conf, []byte(demoDropIn), 0o600); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	d.say("An agent is configured by agent.conf and the drop-ins beside it; the last value wins.")
+	d.say("A lab in %s. An agent is configured by agent.conf and the drop-ins beside it; the last value wins.", dir)
 	d.show("cat "+render.Command([]string{conf}), demoDropIn)
 	return nil
 }
 
-// place puts the agent under attestation, with a payload.
-func (d *demo) place() error {
+// write writes a file of the demo into the lab's directory, and shows its
+// beginning.
+func (d *demo) write(name, text string) error {
+	if err := os.WriteFile(filepath.Join(d.lab.Dir(), name), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	const shown = 3
+	if lines := strings.SplitAfterN(text, "\n", shown+1); len(lines) > shown && lines[shown] != "" {
+		d.show(fmt.Sprintf("head -%d %s", shown, name), strings.Join(lines[:shown], ""))
+		return nil
+	}
+	d.show("cat "+name, text)
+	return nil
+}
+
+// evidence is the path of a file that the agent's machine shows, as seen from
+// the lab's directory.
+func (d *demo) evidence(name string) string { return filepath.Join("agent-1", name) }
+
+// prepare makes policies from what the machine shows now, which is declared
+// good, and the payload.
+func (d *demo) prepare() error {
 	if _, err := d.run(0, []string{d.agent.ID}, "-c", "reglist"); err != nil {
 		return err
 	}
-	archive := filepath.Join(d.lab.Dir(), "payload.zip")
-	if err := writeZip(archive, "autorun.sh", demoScript); err != nil {
+	d.say("A measured-boot policy is made from the boot log of a machine that is known to be good.")
+	if _, err := d.run(0, nil, "policy", "create", "measured-boot", d.evidence(recorded.BootLogName), "-o", demoRefstate); err != nil {
 		return err
 	}
-	d.say("The agent is to be given payload.zip, which holds autorun.sh:")
-	d.show("unzip -p payload.zip autorun.sh", demoScript)
-	d.say("It can decrypt it only after the verifier has accepted its quote; PCR 23 has to be as after a boot.")
-	policy := `{"23": ["` + zeroDigest + `"]}`
-	_, err := d.run(0, []string{"added to Verifier"}, "-c", "add", "-t", d.agent.Host, "-u", d.agent.ID, "-f", archive, "--tpm_policy", policy, "--verify")
+	d.say("An allow-list says which files may run (here those that the machine has run), an exclude list which nobody checks.")
+	list, err := os.ReadFile(filepath.Join(d.agent.Dir, recorded.IMAName))
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := d.write(demoAllowlist, allowlistOf(string(list))); err != nil {
+		return err
+	}
+	if err := d.write(demoExcludes, demoExclude); err != nil {
+		return err
+	}
+	d.say("The payload is a zip file, which holds autorun.sh:")
+	if err := writeZip(filepath.Join(d.lab.Dir(), demoPayload), "autorun.sh", demoScript); err != nil {
+		return err
+	}
+	d.show("unzip -p "+demoPayload+" autorun.sh", demoScript)
+	return nil
+}
+
+// allowlistOf turns an IMA list in template ima-ng into lines of digest and path.
+func allowlistOf(list string) string {
+	var b strings.Builder
+	for line := range strings.Lines(list) {
+		// register, template hash, template, algorithm:digest, path
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 5)
+		if len(fields) == 5 {
+			_, digest, _ := strings.Cut(fields[3], ":")
+			fmt.Fprintf(&b, "%s  %s\n", digest, fields[4])
+		}
+	}
+	return b.String()
+}
+
+// place puts the agent under attestation, with policies and a payload.
+func (d *demo) place() error {
+	d.say("The agent can decrypt the payload only after its quote, boot log and IMA list have been accepted. PCR 23 has to be as after a boot.")
+	_, err := d.run(0, []string{"added to Verifier", "Successful key derivation"}, "-c", "add", "-t", d.agent.Host, "-u", d.agent.ID,
+		"--mb_refstate", demoRefstate, "--allowlist", demoAllowlist, "--exclude", demoExcludes,
+		"--tpm_policy", `{"23": ["`+zeroDigest+`"]}`, "-f", demoPayload, "--verify")
 	return err
 }
 
@@ -138,37 +204,83 @@ func (d *demo) watch() error {
 	if _, err := d.run(0, []string{`"operational_state": "Registered"`}, "-c", "regstatus", "-u", d.agent.ID); err != nil {
 		return err
 	}
-	d.say("The agent has decrypted and unpacked the payload, and run its script, which wrote:")
-	proof := filepath.Join(d.agent.Dir, "secure", "unzipped", "proof.txt")
+	d.say("The agent has unpacked the payload and run its script, which wrote:")
+	proof := filepath.Join("agent-1", "secure", "unzipped", "proof.txt")
 	var text []byte
 	err := d.wait("the file that the payload's script writes", func() (bool, error) {
 		var err error
-		text, err = os.ReadFile(proof)
+		text, err = os.ReadFile(filepath.Join(d.lab.Dir(), proof))
 		return err == nil && bytes.HasSuffix(text, []byte("\n")), nil
 	})
 	if err != nil {
 		return err
 	}
-	d.show("cat "+render.Command([]string{proof}), string(text))
+	d.show("cat "+proof, string(text))
 	return nil
 }
 
-// tamper changes a register and sees the agent refused.
-func (d *demo) tamper() error {
-	d.say("Now something extends PCR 23 of the agent's TPM.")
-	if _, err := d.run(0, []string{"PCR 23"}, "lab", "tamper", "pcr", "23"); err != nil {
-		return err
-	}
+// refused sees that the verifier refuses the agent for a reason.
+func (d *demo) refused(event string) error {
 	if err := d.until(`"operational_state": "Invalid Quote"`, "-c", "cvstatus", "-u", d.agent.ID); err != nil {
 		return err
 	}
-	d.say("The same in the new grammar, whose exit code tells the refusal:")
-	_, err := d.run(exitRefused, []string{"pcr_validation.invalid_pcr_23"}, "cvstatus", d.agent.ID)
+	d.say("The same in the new grammar, whose exit code says that attestation was refused:")
+	_, err := d.run(exitRefused, []string{event}, "cvstatus", d.agent.ID)
 	return err
+}
+
+// recovers boots the machine as before and sees it attested again.
+func (d *demo) recovers() error {
+	d.say("Booted as before, the machine is attested again.")
+	if _, err := d.run(0, []string{"has been booted"}, "lab", "tamper", "boot"); err != nil {
+		return err
+	}
+	if _, err := d.run(0, []string{"is attested anew"}, "reactivate", d.agent.ID); err != nil {
+		return err
+	}
+	return d.until("attested: ", "cvstatus", d.agent.ID)
+}
+
+// runUnknown runs a file that no policy knows.
+func (d *demo) runUnknown() error {
+	d.say("Now a file runs on the machine that the allow-list does not know.")
+	if _, err := d.run(0, []string{"has run"}, "lab", "tamper", "run", "/usr/local/bin/unknown"); err != nil {
+		return err
+	}
+	if err := d.refused("ima.validation.ima-ng.not_in_allowlist"); err != nil {
+		return err
+	}
+	return d.recovers()
+}
+
+// bootOther boots with another kernel command line, and asks why that is refused.
+func (d *demo) bootOther() error {
+	d.say("Now the machine is booted with something else on its kernel command line.")
+	if _, err := d.run(0, []string{"has been booted"}, "lab", "tamper", "boot", "--cmdline", "init=/bin/sh"); err != nil {
+		return err
+	}
+	if err := d.refused("measured_boot.policy_example"); err != nil {
+		return err
+	}
+	d.say("What exactly is different, the policy tells when it is held against the boot log:")
+	if _, err := d.run(exitRefused, []string{"kernel command line"}, "policy", "check", "--mb-policy", demoRefstate, d.evidence(recorded.BootLogName)); err != nil {
+		return err
+	}
+	return d.recovers()
+}
+
+// extend changes a register that tpm_policy pins.
+func (d *demo) extend() error {
+	d.say("Now something extends PCR 23 of the machine's TPM.")
+	if _, err := d.run(0, []string{"PCR 23"}, "lab", "tamper", "pcr", "23"); err != nil {
+		return err
+	}
+	return d.refused("pcr_validation.invalid_pcr_23")
 }
 
 // remove ends the attestation.
 func (d *demo) remove() error {
+	d.say("Attestation ends.")
 	if _, err := d.run(0, []string{"deleted from the CV"}, "-c", "delete", "-t", d.agent.Host, "-u", d.agent.ID); err != nil {
 		return err
 	}
@@ -181,12 +293,22 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.out, "\n# "+format+"\n", args...)
 }
 
-// show writes a command line and its output.
+// show writes a command line and its output. Lines too long to be read are cut
+// in the middle, and say so.
 func (d *demo) show(line, output string) {
-	fmt.Fprintf(d.out, "$ %s\n%s", line, output)
-	if output != "" && !strings.HasSuffix(output, "\n") {
-		fmt.Fprintln(d.out)
+	fmt.Fprintf(d.out, "$ %s\n", line)
+	for text := range strings.Lines(output) {
+		fmt.Fprintln(d.out, shortened(strings.TrimSuffix(text, "\n")))
 	}
+}
+
+// shortened keeps beginning and end of a long line.
+func shortened(line string) string {
+	const longest, head, tail = 600, 400, 100
+	if len(line) <= longest {
+		return line
+	}
+	return fmt.Sprintf("%s [... %d characters ...] %s", strings.ToValidUTF8(line[:head], ""), len(line)-head-tail, strings.ToValidUTF8(line[len(line)-tail:], ""))
 }
 
 // call runs this program and returns what it printed, and its exit code.

@@ -397,5 +397,11 @@ func (p *poller) provideV() outcome {
 		return p.unanswered(err, "no_v")
 	}
 	p.vSentTo = p.nk
+	// Upstream goes on showing "Provide V" until the next quote.
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.e.poller == p && p.e.Record.OperationalState != wire.Terminated {
+		p.e.Record.OperationalState = wire.GetQuote
+	}
 	return outcome{}
 }
