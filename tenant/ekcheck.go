@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/keylime/keylime-tenant/client/registrar"
 	"github.com/keylime/keylime-tenant/tenant/ek"
@@ -25,10 +26,30 @@ type EKRules struct {
 	// environment as "NAME=value" without the variables of PROTOCOL.md 9.
 	Script, WorkDir string
 	Env             []string
+	// Require is what has to vouch for an EK (ek_require); "" is [EKChain].
+	Require EKRequire
+	// PinFile is the list of pinned EKs (ek_pin_file).
+	PinFile string
 	// AllowEmulator accepts the word "emulator" in place of a certificate
 	// (KEYLIME_TEST).
 	AllowEmulator bool
 }
+
+// EKRequire says what has to vouch for an endorsement key, besides a script.
+type EKRequire string
+
+// What can be required.
+const (
+	// EKChain: its certificate, if RequireCert.
+	EKChain EKRequire = "chain"
+	// EKPinned: a pin in PinFile. A certificate is not asked for, so that TPMs
+	// without one, as some clouds have them, can be used.
+	EKPinned EKRequire = "pin"
+	// EKBoth: certificate and pin, whatever RequireCert says.
+	EKBoth EKRequire = "both"
+	// EKEither: a pin, or else the certificate, whatever RequireCert says.
+	EKEither EKRequire = "either"
+)
 
 // EKOutcome says what vouched for an endorsement key.
 type EKOutcome string
@@ -36,11 +57,28 @@ type EKOutcome string
 // The outcomes of an EK check that did not fail.
 const (
 	EKByCertificate EKOutcome = "certificate"
+	EKByPin         EKOutcome = "pin"
 	EKByScript      EKOutcome = "script"
+	EKByCertPin     EKOutcome = "certificate and pin"
 	EKByBoth        EKOutcome = "certificate and script"
+	EKByPinScript   EKOutcome = "pin and script"
+	EKByAll         EKOutcome = "certificate, pin and script"
 	EKByNobody      EKOutcome = "unchecked"
 	EKEmulator      EKOutcome = "emulator"
 )
+
+// andScript is an outcome after the script has agreed.
+func (o EKOutcome) andScript() EKOutcome {
+	switch o {
+	case EKByCertificate:
+		return EKByBoth
+	case EKByPin:
+		return EKByPinScript
+	case EKByCertPin:
+		return EKByAll
+	}
+	return EKByScript
+}
 
 // emulatorCert stands in for the certificate of an emulated TPM.
 const emulatorCert = "emulator"
@@ -51,6 +89,8 @@ const emulatorCert = "emulator"
 //   - the registered EK can be read;
 //   - with RequireCert: there is a certificate, it is for this very EK, and
 //     it leads to a certificate of the store (see [ek.Store.Verify]);
+//   - with Require: instead, or besides, the EK is pinned (see
+//     [ek.Pins.Verify]);
 //   - with a script: it ends with exit code 0.
 //
 // Without either it is told as [EKUnchecked]. Errors: *[ek.VerificationError],
@@ -60,11 +100,9 @@ func (t *Tenant) checkEK(ctx context.Context, a *registrar.Agent) (EKOutcome, er
 	if err != nil {
 		return "", &ek.VerificationError{Check: ek.CheckPublic, Err: errors.New("the registrar's ek_tpm is not base64")}
 	}
-	var outcome EKOutcome
-	if t.EK.RequireCert {
-		if outcome, err = t.checkEKCert(a, tpm); err != nil {
-			return "", err
-		}
+	outcome, err := t.vouched(a, tpm)
+	if err != nil {
+		return "", err
 	}
 	if t.EK.Script == "" {
 		if outcome == "" {
@@ -76,10 +114,112 @@ func (t *Tenant) checkEK(ctx context.Context, a *registrar.Agent) (EKOutcome, er
 	if err := t.askEKScript(ctx, a, tpm); err != nil {
 		return "", err
 	}
-	if outcome == EKByCertificate {
-		return EKByBoth, nil
+	return outcome.andScript(), nil
+}
+
+// VerifyEK checks the EK of an agent by the rules of [Tenant.EK], as [Tenant.Add]
+// does. The agent is not asked for a quote: that it holds this EK is the word of
+// the registrar. Errors: *[StepError] with a hint, around *[ek.VerificationError]
+// or *[RefusedError] (the script's).
+func (t *Tenant) VerifyEK(ctx context.Context, a *registrar.Agent) (EKOutcome, error) {
+	outcome, err := t.checkEK(ctx, a)
+	if err != nil {
+		return "", &StepError{Step: StepVerifyEK, ID: a.ID, Err: refusedByScript(a.ID, err), Hint: t.ekHint(a.ID, err)}
 	}
-	return EKByScript, nil
+	return outcome, nil
+}
+
+// refusedByScript makes a script's no a refusal of the agent; an interrupt
+// stays one.
+func refusedByScript(id string, err error) error {
+	var script *ek.ScriptError
+	if errors.As(err, &script) && script.Kind != ek.ScriptCanceled {
+		return &RefusedError{ID: id, Cause: "the EK script does not vouch for its TPM", Err: err}
+	}
+	return err
+}
+
+// ekHint says what to do about an EK that is refused.
+func (t *Tenant) ekHint(id string, err error) string {
+	var refused *ek.VerificationError
+	if !errors.As(err, &refused) {
+		return ""
+	}
+	switch refused.Check {
+	case ek.CheckNoCertificate:
+		return "a TPM without a certificate can be pinned (keylime_tenant ek pin add " + id + ", ek_require = pin), or checked by an ek_check_script with require_ek_cert = False"
+	case ek.CheckChain, ek.CheckStore:
+		hint := "get the issuer's certificate from the TPM's maker and trust it: keylime_tenant ek trust add FILE"
+		if len(refused.IssuerURLs) > 0 {
+			hint += "; the EK certificate says that it is at " + refused.IssuerURLs[0]
+		}
+		return hint
+	case ek.CheckPin, ek.CheckPinList:
+		return "if this is the right TPM: keylime_tenant ek pin add " + id
+	case ek.CheckPinOther:
+		return "was the machine's TPM or board replaced? if so: keylime_tenant ek pin remove " + id + ", then keylime_tenant ek pin add " + id
+	}
+	return ""
+}
+
+// vouched asks certificate and pin, as [EKRules.Require] says; "" if neither is
+// required.
+func (t *Tenant) vouched(a *registrar.Agent, tpm []byte) (EKOutcome, error) {
+	switch t.EK.Require {
+	case EKPinned:
+		return t.checkEKPin(a, tpm)
+	case EKBoth:
+		outcome, err := t.checkEKCert(a, tpm)
+		if err != nil {
+			return "", err
+		}
+		if _, err := t.checkEKPin(a, tpm); err != nil {
+			return "", err
+		}
+		if outcome == EKEmulator { // the word vouches for nothing
+			return EKByPin, nil
+		}
+		return EKByCertPin, nil
+	case EKEither:
+		outcome, err := t.checkEKPin(a, tpm)
+		if err == nil || pinDecides(err) {
+			return outcome, err
+		}
+		outcome, certErr := t.checkEKCert(a, tpm)
+		if certErr != nil {
+			return "", fmt.Errorf("%w; and %w", certErr, err)
+		}
+		return outcome, nil
+	}
+	if !t.EK.RequireCert {
+		return "", nil
+	}
+	return t.checkEKCert(a, tpm)
+}
+
+// pinDecides says that what is wrong with a pin cannot be made good by a
+// certificate: the list binds the agent to another EK, or cannot be read, so
+// that it might.
+func pinDecides(err error) bool {
+	var refused *ek.VerificationError
+	if !errors.As(err, &refused) {
+		return true
+	}
+	nothing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, ek.ErrNoPins)
+	return refused.Check != ek.CheckPin && !(refused.Check == ek.CheckPinList && nothing)
+}
+
+func (t *Tenant) checkEKPin(a *registrar.Agent, tpm []byte) (EKOutcome, error) {
+	pins, err := ek.LoadPins(t.EK.PinFile)
+	if err != nil {
+		return "", err
+	}
+	pin, err := pins.Verify(tpm, a.ID)
+	if err != nil {
+		return "", err
+	}
+	t.emit(EKPinFound{ID: a.ID, Path: pins.Path(), Pin: pin})
+	return EKByPin, nil
 }
 
 func (t *Tenant) checkEKCert(a *registrar.Agent, tpm []byte) (EKOutcome, error) {
@@ -87,7 +227,7 @@ func (t *Tenant) checkEKCert(a *registrar.Agent, tpm []byte) (EKOutcome, error) 
 		return &ek.VerificationError{Check: check, StoreDir: t.EK.StoreDir, Err: errors.New(cause)}
 	}
 	if a.EKCert == nil || *a.EKCert == "" {
-		return "", refuse(ek.CheckNoCertificate, "the registrar holds no EK certificate of this agent, and require_ek_cert demands one")
+		return "", refuse(ek.CheckNoCertificate, "the registrar holds no EK certificate of this agent, and one is demanded")
 	}
 	if *a.EKCert == emulatorCert {
 		if t.EK.AllowEmulator {

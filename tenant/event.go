@@ -6,6 +6,7 @@ import (
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/client/verifier"
+	"github.com/keylime/keylime-tenant/tenant/ek"
 	"github.com/keylime/keylime-tenant/tenant/quote"
 )
 
@@ -110,6 +111,12 @@ type EKUnchecked struct{ ID string }
 type EKSkipped struct {
 	Path string
 	Err  error
+}
+
+// EKPinFound: the EK is in the list of pinned ones.
+type EKPinFound struct {
+	ID, Path string
+	Pin      ek.Pin
 }
 
 // EKVerified: the EK certificate leads to a certificate of the store.
@@ -324,6 +331,7 @@ func (EKScriptStarted) event()   {}
 func (EKScriptOutput) event()    {}
 func (EKUnchecked) event()       {}
 func (EKSkipped) event()         {}
+func (EKPinFound) event()        {}
 func (EKVerified) event()        {}
 func (IdentityProven) event()    {}
 func (UDelivered) event()        {}

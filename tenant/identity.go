@@ -239,20 +239,9 @@ func quoteHint(err error, regcount int) string {
 // ekError names a failed EK check. What a script or the network refuses counts
 // as a refusal of the agent; an interrupt stays one.
 func (e *enrolment) ekError(nonce string, err error) error {
-	var script *ek.ScriptError
-	if errors.As(err, &script) && script.Kind != ek.ScriptCanceled {
-		err = &RefusedError{ID: e.plan.ID, Cause: "the EK script does not vouch for its TPM", Err: err}
-	}
+	err = refusedByScript(e.plan.ID, err)
 	f := e.fail(StepVerifyEK, err)
 	f.Nonce = nonce
-	var cert *ek.VerificationError
-	if errors.As(err, &cert) {
-		switch cert.Check {
-		case ek.CheckNoCertificate:
-			f.Hint = "require_ek_cert = False together with an ek_check_script checks EKs of TPMs without a certificate"
-		case ek.CheckChain, ek.CheckStore:
-			f.Hint = "put the certificate of the TPM's maker, as .pem, into " + e.t.EK.StoreDir
-		}
-	}
+	f.Hint = e.t.ekHint(e.plan.ID, err)
 	return f
 }

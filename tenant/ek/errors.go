@@ -34,6 +34,8 @@ const (
 	CheckPinList Check = "pin-list"
 	// CheckPin: the registered EK is in that list, for this agent.
 	CheckPin Check = "pin"
+	// CheckPinOther: the list does not bind this agent to another EK.
+	CheckPinOther Check = "pin-other"
 )
 
 // VerificationError says why an EK certificate is refused, with what an
@@ -63,7 +65,7 @@ const filesShown = 5
 func (e *VerificationError) Error() string {
 	var b strings.Builder
 	object := "EK certificate"
-	if e.Check == CheckPinList || e.Check == CheckPin {
+	if e.Check == CheckPinList || e.Check == CheckPin || e.Check == CheckPinOther {
 		object = "EK"
 	}
 	fmt.Fprintf(&b, "%s refused by check %q: %v", object, string(e.Check), e.Err)

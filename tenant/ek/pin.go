@@ -104,6 +104,9 @@ func shortened(text string) string {
 	return printable(text)
 }
 
+// ErrNoPins: a list of pinned EKs holds none.
+var ErrNoPins = errors.New("it is empty")
+
 func pinListError(err error) *VerificationError {
 	return &VerificationError{Check: CheckPinList, Err: err}
 }
@@ -122,17 +125,18 @@ func (p *Pins) Path() string { return p.path }
 //   - if none does, a pin for any agent is for the EK.
 //
 // It does not ask who has made the TPM. Errors: *[VerificationError] of
-// [CheckPublic], [CheckPinList] or [CheckPin].
+// [CheckPublic], [CheckPinList], [CheckPin], or [CheckPinOther] where pins name
+// this agent.
 func (p *Pins) Verify(ekTPM []byte, agentID string) (Pin, error) {
 	public, err := ParsePublic(ekTPM)
 	if err != nil {
 		return Pin{}, &VerificationError{Check: CheckPublic, Err: err}
 	}
 	if len(p.list) == 0 {
-		return Pin{}, pinListError(fmt.Errorf("the list of pinned EKs %s is empty", p.path))
+		return Pin{}, pinListError(fmt.Errorf("the list of pinned EKs %s: %w", p.path, ErrNoPins))
 	}
-	refuse := func(format string, a ...any) (Pin, error) {
-		return Pin{}, &VerificationError{Check: CheckPin, Err: fmt.Errorf(format, a...)}
+	refuse := func(check Check, format string, a ...any) (Pin, error) {
+		return Pin{}, &VerificationError{Check: check, Err: fmt.Errorf(format, a...)}
 	}
 	der, text := public.KeyHash(), public.Hash()
 	var own, others []Pin
@@ -157,14 +161,14 @@ func (p *Pins) Verify(ekTPM []byte, agentID string) (Pin, error) {
 	}
 	switch {
 	case len(own) > 0:
-		return refuse("agent %s is pinned to the EK %s (%s, line %d), but its registered EK is %s: another TPM uses its id",
+		return refuse(CheckPinOther, "agent %s is pinned to the EK %s (%s, line %d), but its registered EK is %s: another TPM uses its id",
 			agentID, own[0].Hash, p.path, own[0].Line, der)
 	case foreign != "" && agentID == "":
-		return refuse("the EK %s is pinned for agent %s alone in %s, and no agent is named here", der, foreign, p.path)
+		return refuse(CheckPin, "the EK %s is pinned for agent %s alone in %s, and no agent is named here", der, foreign, p.path)
 	case foreign != "":
-		return refuse("the EK %s is pinned in %s, but for another agent (%s)", der, p.path, foreign)
+		return refuse(CheckPin, "the EK %s is pinned in %s, but for another agent (%s)", der, p.path, foreign)
 	}
-	return refuse("the EK %s is not in %s, which holds %s", der, p.path, count(len(p.list), "pin"))
+	return refuse(CheckPin, "the EK %s is not in %s, which holds %s", der, p.path, count(len(p.list), "pin"))
 }
 
 // count writes a number and its noun.

@@ -154,6 +154,7 @@ func (a *app) tenant(ctx context.Context) (*tenant.Tenant, error) {
 		Dial: a.dialAgent,
 		EK: tenant.EKRules{
 			RequireCert: c.RequireEKCert, Compat: c.EKCompat, StoreDir: c.TPMCertStore,
+			Require: tenant.EKRequire(c.EKRequire), PinFile: c.PinPath(),
 			Script: c.EKCheckScript, WorkDir: c.WorkDir, Env: a.env, AllowEmulator: c.TestMode,
 		},
 		AllowPlainAgents: !c.EnableAgentMTLS, PlainAgents: !c.EnableAgentMTLS,

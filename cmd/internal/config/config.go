@@ -52,6 +52,10 @@ type Config struct {
 	RequireEKCert bool
 	// EKCompat is true for ek_check = compat.
 	EKCompat bool
+	// EKRequire is what has to vouch for an EK: chain, pin, both or either.
+	EKRequire string
+	// EKPinFile is as configured; PinPath says which file holds.
+	EKPinFile string
 	// EKCheckScript is as configured; ScriptPath makes it absolute.
 	EKCheckScript string
 	MBRefstate    string

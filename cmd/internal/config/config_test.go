@@ -145,7 +145,7 @@ func TestValueErrors(t *testing.T) {
 		{"verifier_port", "abc", KindPort}, {"registrar_port", "0", KindPort},
 		{"verifier_ip", "", KindEmpty}, {"registrar_ip", `" "`, KindEmpty},
 		{"accept_tpm_hash_algs", "sha256", KindList}, {"accept_tpm_encryption_algs", "", KindList}, {"accept_tpm_signing_algs", "[rsassa]", KindList},
-		{"trusted_server_ca", "/etc/ca.pem", KindList}, {"ek_check", "lenient", KindChoice},
+		{"trusted_server_ca", "/etc/ca.pem", KindList}, {"ek_check", "lenient", KindChoice}, {"ek_require", "neither", KindChoice},
 	} {
 		t.Run(test.option+"="+test.value, func(t *testing.T) {
 			t.Parallel()
@@ -308,8 +308,8 @@ func TestPaths(t *testing.T) {
 	if c.ScriptPath() != "/s.sh" {
 		t.Error(c.ScriptPath())
 	}
-	if c = load(t, t.TempDir()); c.ScriptPath() != "" {
-		t.Error(c.ScriptPath())
+	if c = load(t, t.TempDir()); c.ScriptPath() != "" || c.PinPath() != "/var/lib/keylime/ek_pins.txt" {
+		t.Error(c.ScriptPath(), c.PinPath())
 	}
 }
 
@@ -349,7 +349,7 @@ func TestSettings(t *testing.T) {
 	}
 	for option, want := range map[string]string{
 		"client_key_password": "[redacted] < /etc/keylime/tenant.conf:2", "verifier_ip": "10.0.0.1 < /etc/keylime/tenant.conf:3",
-		"max_retries": "7 < environment KEYLIME_TENANT_MAX_RETRIES", "tls_dir": "default < default", "ek_check": "strict < default",
+		"max_retries": "7 < environment KEYLIME_TENANT_MAX_RETRIES", "tls_dir": "default < default", "ek_check": "strict < default", "ek_require": "chain < default",
 	} {
 		if found[option] != want {
 			t.Errorf("%s: got %q, want %q", option, found[option], want)

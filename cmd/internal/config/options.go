@@ -71,6 +71,10 @@ func tenantOptions() []optionSpec[Config] {
 
 		{name: "ek_check", preset: "strict", own: true, doc: `"strict" checks chain, dates and key of an EK certificate; "compat" is as lenient as Keylime 7.14.3`,
 			set: setEKCheck},
+		{name: "ek_require", preset: "chain", own: true, doc: `what vouches for an EK: "chain" its certificate (if require_ek_cert), "pin" the list of pinned EKs, "both", or "either"`,
+			set: setEKRequire},
+		{name: "ek_pin_file", own: true, doc: "list of pinned EKs; a relative path lies below Keylime's working directory, empty is ek_pins.txt beside tpm_cert_store",
+			set: text(func(s *c) *string { return &s.EKPinFile })},
 		{name: "check_hostname", preset: "False", own: true, doc: "check that a server's certificate names the host",
 			set: boolean(func(s *c) *bool { return &s.CheckHostname })},
 	}
@@ -190,6 +194,16 @@ func setEKCheck(s *Config, raw string, _ OriginKind) *valueError {
 		s.EKCompat = true
 	default:
 		return &valueError{KindChoice, "no such way to check an EK", "write strict or compat"}
+	}
+	return nil
+}
+
+func setEKRequire(s *Config, raw string, _ OriginKind) *valueError {
+	switch value := strings.ToLower(stripped(raw)); value {
+	case "chain", "pin", "both", "either":
+		s.EKRequire = value
+	default:
+		return &valueError{KindChoice, "nothing that could vouch for an EK", "write chain, pin, both or either"}
 	}
 	return nil
 }

@@ -119,6 +119,16 @@ func (c *Config) ScriptPath() string {
 	return below(c.WorkDir, c.EKCheckScript)
 }
 
+// PinPath is the absolute path of the list of pinned EKs: ek_pin_file, or
+// ek_pins.txt beside the directory of tpm_cert_store. Inside of that it would
+// look like one of the certificates.
+func (c *Config) PinPath() string {
+	if c.EKPinFile == "" {
+		return filepath.Join(filepath.Dir(below(c.WorkDir, c.TPMCertStore)), "ek_pins.txt")
+	}
+	return below(c.WorkDir, c.EKPinFile)
+}
+
 // CADir is the directory that `--cert default` means: ca below WorkDir.
 func (c *Config) CADir() string { return filepath.Join(c.WorkDir, "ca") }
 

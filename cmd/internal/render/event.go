@@ -74,6 +74,8 @@ func stepOf(e tenant.Event) string {
 		if output := strings.TrimSpace(string(e.Output)); output != "" {
 			return "script: " + safeLines(output)
 		}
+	case tenant.EKPinFound:
+		return fmt.Sprintf("EK %s... is pinned in %s, line %d", e.Pin.Hash[:16], e.Path, e.Pin.Line)
 	case tenant.EKVerified:
 		return fmt.Sprintf("EK certificate verified: issued by %s", Safe(e.Issuer))
 	case tenant.UDelivered:
