@@ -23,6 +23,7 @@ const (
 	rowEK        = "EK certificates: a real chain, key equality, and the cause"
 	rowLevels    = "-o prints the result whatever the log level"
 	rowNoConfig  = "built-in defaults where there is no configuration"
+	rowBody      = "an ERROR record that reports a refusal holds the server's body (section F)"
 	rowTree      = "a first word is a verb of the new grammar, and -h alone explains both"
 	rowGlued     = "glued values of multi-letter options are refused"
 	rowUpdate    = "update checks everything first and never leaves the agent alone"
@@ -96,12 +97,13 @@ func usageCalls() []call {
 func registeredCalls() []call {
 	var all []call
 	all = append(all, plain(registered, "unknown", "-c add -u $BAD", "-c update -u $BAD", "-c status -u $BAD", "-c cvstatus -u $BAD", "-c regstatus -u $BAD",
-		"-c reactivate -u $BAD", "-c reactivate -u $BAD -nvc", "-c update -u $BAD -nvc", "-c status -u $BAD --push-model", "-c cvstatus -u $BAD --push-model",
+		"-c reactivate -u $BAD", "-c update -u $BAD -nvc", "-c status -u $BAD --push-model", "-c cvstatus -u $BAD --push-model",
 		"-c add -u $BAD -t 127.0.0.1", "-c cvstatus -u D432FBB3", "-c add -u $BAD --push-model", "-c cvstatus --uuid $BAD", "--uuid $BAD -c regstatus", "-c=cvstatus -u=$BAD", "-ccvstatus -u$BAD")...)
 	all = append(all, decidedCalls(registered, rowAbsent, 0, "-c delete -u $BAD", "-c delete -u $BAD -nvc", "-c delete -u $ID", "-c delete -u $ID -nvc")...)
+	all = append(all, decidedCalls(registered, rowBody, 1, "-c reactivate -u $BAD -nvc", "-c reactivate -u $ID -nvc")...)
 	all = append(all, plain(registered, "unknown", "-c regdelete -u $BAD")...)
 	all = append(all, plain(registered, "registered", "-c status -u $ID", "-c cvstatus -u $ID", "-c regstatus -u $ID", "-c regstatus", "-c cvstatus",
-		"-c reactivate -u $ID", "-c reactivate -u $ID -nvc", "-c regstatus -u $ID --push-model", "-c status", "-c status -u $ID -nvc", "-c regstatus -u $ID --verify", "-c regstatus -u $ID -f nosuch")...)
+		"-c reactivate -u $ID", "-c regstatus -u $ID --push-model", "-c status", "-c status -u $ID -nvc", "-c regstatus -u $ID --verify", "-c regstatus -u $ID -f nosuch")...)
 	all = append(all, decidedCalls(registered, rowIDs, 0, "-c reglist", "-c cvlist", "-c bulkinfo", "-c listruntimepolicy", "-c listmbpolicy")...)
 	all = append(all, plain(registered, "lists", "-c reglist -u $ID", "-c cvlist -u $ID", "-c cvlist -u $ID -vi default", "-c cvlist -u $ID -vi other", "-c bulkinfo -u $ID", "-c bulkinfo -u $ID -vi other",
 		"-c listruntimepolicy -u $ID", "-c listmbpolicy -u $ID", "-c cvlist --supported-version 2.1 -u $ID", "-c cvlist -u $ID --push", "-c reglist -u $ID -vi x", "-c frobnicate -u $ID")...)
@@ -127,7 +129,7 @@ func enrolledCalls() []call {
 
 func addCalls() []call {
 	zeros, ones := strings.Repeat("0", 64), strings.Repeat("f", 64)
-	all := plain(registered, "add", "-c add -u $ID", "-u $ID", "-c add", "-c update -u $ID", "-c add -u $ID -t 127.0.0.1 --cv_targethost 127.0.0.1", "-c add -u $ID -v 127.0.0.1 -r 127.0.0.1 -vi xyz",
+	all := plain(registered, "add", "-c add -u $ID", "-u $ID", "-c add", "-c add -u $ID -t 127.0.0.1 --cv_targethost 127.0.0.1", "-c add -u $ID -v 127.0.0.1 -r 127.0.0.1 -vi xyz",
 		"-c add -u $ID --push-model", "-c add -u $ID -f $FIX/payload.txt", "-c add -u $ID -f $FIX/payload.txt --verify", "-c add -u $ID -k $FIX/content_keys.txt -p $FIX/content_payload.txt --verify",
 		"-c add -u $ID -k $FIX/content_keys.txt", "-c add -u $ID --runtime-policy $FIX/rp-good.json", "-c add -u $ID --runtime-policy $FIX/rp-good.json --runtime-policy-name rpx",
 		"-c add -u $ID --runtime-policy $FIX/rp-signed.json --runtime-policy-sig-key $FIX/ec.pub", "-c add -u $ID --allowlist $FIX/allowlist.txt", "-c add -u $ID --allowlist $FIX/allowlist.txt --exclude $FIX/exclude.txt",
@@ -152,6 +154,7 @@ func addCalls() []call {
 	all = append(all, decidedCalls(registered, rowAllowlist, 1, "-c add -u $ID --allowlist $FIX/rp-good.json", "-c add -u $ID --allowlist nosuch", "-c add -u $ID --allowlist $FIX/allowlist.txt --exclude nosuch")...)
 	all = append(all, decidedCalls(registered, rowExclude, 0, "-c add -u $ID --exclude $FIX/exclude.txt")...)
 	all[len(all)-1].want = []string{" - WARNING - "}
+	all = append(all, decidedCalls(registered, rowAbsent, 0, "-c update -u $ID")...)
 	all = append(all, decidedCalls(registered, rowKeyFile, 0, "-c add -u $ID -k $FIX/payload.txt", "-c add -u $ID -p $FIX/content_payload.txt")...)
 	all = append(all, decidedCalls(registered, rowSchema, 1, "-c add -u $ID --runtime-policy $FIX/rp-schema-bad.json")...)
 	all[len(all)-1].want = []string{"Runtime policy is malformatted: "}
