@@ -10,7 +10,6 @@ import (
 	"github.com/keylime/keylime-tenant/client/agent"
 	"github.com/keylime/keylime-tenant/client/registrar"
 	"github.com/keylime/keylime-tenant/payload"
-	"github.com/keylime/keylime-tenant/tenant/ek"
 	"github.com/keylime/keylime-tenant/tenant/quote"
 )
 
