@@ -168,8 +168,8 @@ func (s *Server) newRecord(e *enrolled) wire.Record {
 	if record.VerifierIP == "" {
 		record.VerifierIP = s.o.Host
 	}
-	if record.VerifierPort == 0 && s.listener != nil {
-		record.VerifierPort = wire.Port(s.listener.Port())
+	if record.VerifierPort == 0 {
+		record.VerifierPort = wire.Port(s.port)
 	}
 	if s.mb.get(e.MBName) != nil {
 		record.HasMBRefstate = 1

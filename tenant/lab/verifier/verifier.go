@@ -23,8 +23,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -75,6 +77,7 @@ type Options struct {
 // Server is a verifier.
 type Server struct {
 	o        Options
+	port     int // listened on, 0 before Start
 	listener *serve.Listener
 
 	ctx  context.Context // ends with Close
@@ -129,15 +132,21 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
-	if s.listener, err = serve.Listen(o.Host, o.Port, s.Handler(true), o.TLS); err != nil {
+	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
+	if err != nil {
 		_ = s.Close() // what failed first counts
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
+	// Records tell the port, from the first request on.
+	if address, ok := l.Addr().(*net.TCPAddr); ok {
+		s.port = address.Port
+	}
+	s.listener = serve.Serve(l, s.Handler(true), o.TLS)
 	return s, nil
 }
 
 // Port is the port listened on.
-func (s *Server) Port() int { return s.listener.Port() }
+func (s *Server) Port() int { return s.port }
 
 // Close ends all attestation, saves the state, stops listening, and returns
 // when no goroutine is left.

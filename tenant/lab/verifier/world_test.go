@@ -32,6 +32,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// sharedNK is the transport key of all fake agents: making one takes a while.
+var sharedNK = sync.OnceValues(softtpm.NewTransportKey)
+
 // fakeAgent is an agent that can be made to lie about one thing at a time.
 type fakeAgent struct {
 	t        *testing.T
@@ -59,7 +62,7 @@ func newFakeAgent(t *testing.T) *fakeAgent {
 	t.Helper()
 	a := &fakeAgent{t: t, tpm: newTPM(t)}
 	var err error
-	a.nk, err = softtpm.NewTransportKey()
+	a.nk, err = sharedNK()
 	check(t, err)
 	key, err := pki.NewKey()
 	check(t, err)
