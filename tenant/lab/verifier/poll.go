@@ -256,4 +256,3 @@ func (p *poller) fail(events []event) {
 		p.s.notify(p.e, "comm_error", events[0])
 	}
 }
-
