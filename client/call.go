@@ -110,7 +110,7 @@ func (c *Client) receive(ctx context.Context, a attempt, response *http.Response
 		c.gaveUp(ctx, a, e, err)
 		return nil, received, e
 	}
-	reply := &Reply{HTTP: response.StatusCode, Body: body}
+	reply := &Reply{HTTP: response.StatusCode, Header: response.Header, Body: body}
 	if err := c.open(a, reply); err != nil {
 		return reply, received, err
 	}

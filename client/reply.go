@@ -16,8 +16,9 @@ const MaxBody = 64 << 20
 // Reply is the answer of a server: the JSON envelope of API 2 (PROTOCOL.md
 // 0.4), opened, and the body it came from.
 type Reply struct {
-	// HTTP is the status of the answer.
-	HTTP int
+	// HTTP is the status of the answer, Header what came with it.
+	HTTP   int
+	Header http.Header
 	// Code and Status are the envelope's; Status falls back to the detail of
 	// an errors list (PROTOCOL.md 1.2). 0 and "" if there is no envelope.
 	Code   int

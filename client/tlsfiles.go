@@ -130,6 +130,10 @@ func withNames(files *TLSFiles) {
 	}
 }
 
+// ErrKeyMismatch is below the [FileError] of a private key that belongs to
+// another certificate than ours.
+var ErrKeyMismatch = errors.New("the key does not belong to the certificate")
+
 // readPair reads our certificate and the key that belongs to it.
 func readPair(files TLSFiles) (*tls.Certificate, error) {
 	chain, err := readCertificates(files.CertOption, files.CertFile)
@@ -153,7 +157,7 @@ func readPair(files TLSFiles) (*tls.Certificate, error) {
 	}
 	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(chain[0].PublicKey) {
-		return nil, &FileError{Option: files.KeyOption, Path: files.KeyFile,
+		return nil, &FileError{Option: files.KeyOption, Path: files.KeyFile, Err: ErrKeyMismatch,
 			Cause: fmt.Sprintf("the key does not belong to the certificate of %s, %s", files.CertOption, printable(files.CertFile))}
 	}
 	cert := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
