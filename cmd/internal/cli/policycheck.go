@@ -173,7 +173,7 @@ func (a *app) checkBoot(policyPath, logPath string, log *eventlog.Log, registers
 			v.Refuse(finding)
 		}
 	}
-	result.add("measured boot", policyPath, logPath, v)
+	result.add(kindBoot, policyPath, logPath, v)
 	return nil
 }
 
@@ -213,7 +213,7 @@ func (a *app) checkFiles(ctx context.Context, f *checkFlags, list *document, log
 	for i := range v.Findings {
 		v.Findings[i].Command = allowCommand(f.runtime, &v.Findings[i])
 	}
-	result.add("files", f.runtime, list.path, v)
+	result.add(kindFiles, f.runtime, list.path, v)
 	return nil
 }
 

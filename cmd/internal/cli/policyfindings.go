@@ -6,6 +6,7 @@ import (
 
 	"github.com/keylime/keylime-tenant/cmd/internal/render"
 	"github.com/keylime/keylime-tenant/policy"
+	"github.com/keylime/keylime-tenant/policy/runtime"
 )
 
 // checkResult is what policy check found out.
@@ -28,6 +29,12 @@ type checkSubject struct {
 	Evidence string `json:"evidence"`
 	Accepted bool   `json:"accepted"`
 }
+
+// The kinds of a checkSubject.
+const (
+	kindBoot  = "measured boot"
+	kindFiles = "files"
+)
 
 // add takes a verdict up.
 func (r *checkResult) add(kind, policyPath, evidence string, v policy.Verdict) {
@@ -67,7 +74,60 @@ func (r *checkResult) Screen() render.Screen {
 	for _, w := range r.Warnings {
 		verdict = append(verdict, render.Field{Name: "warning", Value: render.Safe(w), Tone: render.Doubtful})
 	}
-	return append(render.Screen{{Fields: verdict}}, findingSections(r.Findings)...)
+	others, files := partFiles(r.Findings)
+	screen := append(render.Screen{{Fields: verdict}}, findingSections(others)...)
+	if len(files) == 0 {
+		return screen
+	}
+	for _, s := range r.Subjects {
+		if s.Kind == kindFiles {
+			screen = append(screen, fileSections(files, s)...)
+		}
+	}
+	return screen
+}
+
+// partFiles parts findings about files that a policy does not allow, of which
+// there can be many, from all others.
+func partFiles(findings []policy.Finding) (others, files []policy.Finding) {
+	for _, f := range findings {
+		switch f.Check {
+		case runtime.CheckNotInPolicy, runtime.CheckDigest:
+			files = append(files, f)
+		default:
+			others = append(others, f)
+		}
+	}
+	return others, files
+}
+
+// fileSections show files that are not allowed: a row each, and below how to
+// allow the first of them, or all.
+func fileSections(files []policy.Finding, s checkSubject) render.Screen {
+	table := render.Table{Header: []string{"LINE", "FILE", "WHY", "DIGEST FOUND"}}
+	for _, f := range files {
+		why := "not in the policy"
+		if f.Check == runtime.CheckDigest {
+			why = "another digest"
+		}
+		if strings.Contains(f.Message, "signature") {
+			why += ", and its signature does not count"
+		}
+		line := ""
+		if f.Event != nil {
+			line = fmt.Sprint(*f.Event)
+		}
+		table.Rows = append(table.Rows, []string{line, clean(f.Where), why, strings.Join(f.Found, " ")})
+	}
+	all := []string{programName, "policy", "merge", s.Policy, s.Evidence, "-o", s.Policy}
+	fields := []render.Field{{Name: "remedy", Value: files[0].Remedy}}
+	if len(files[0].Command) > 0 {
+		fields = append(fields, render.Field{Name: "accept one", Value: render.Command(files[0].Command)})
+	}
+	if len(files) > 1 {
+		fields = append(fields, render.Field{Name: "accept all", Value: render.Command(all)})
+	}
+	return render.Screen{{Title: count(len(files), "file") + " not allowed", Table: &table}, {Fields: fields}}
 }
 
 // findingSections are findings for people: what is wrong, what was found, and
@@ -76,7 +136,7 @@ func findingSections(findings []policy.Finding) render.Screen {
 	var screen render.Screen
 	for i, f := range findings {
 		section := render.Section{Title: fmt.Sprintf("%d. %s", i+1, placeOf(&f))}
-		section.Fields = append(section.Fields, render.Field{Name: "what", Value: render.Safe(f.Message), Tone: render.Bad})
+		section.Fields = append(section.Fields, render.Field{Name: "what", Value: clean(f.Message), Tone: render.Bad})
 		if text := several(f.Expected); text != "" {
 			section.Fields = append(section.Fields, render.Field{Name: "expected", Value: text})
 		}
@@ -127,7 +187,7 @@ func several(values []string) string {
 			lines = append(lines, fmt.Sprintf("and %d more (-o json shows all)", len(values)-i))
 			break
 		}
-		lines = append(lines, render.Safe(v))
+		lines = append(lines, clean(v))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -4,13 +4,18 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/keylime/keylime-tenant/cmd/internal/render"
 	"github.com/keylime/keylime-tenant/policy/runtime"
 	"github.com/keylime/keylime-tenant/policy/runtime/ima"
+	"github.com/keylime/keylime-tenant/policy/runtime/source"
 )
 
 // listResult tells of an IMA list.
@@ -111,19 +116,24 @@ func (r *listResult) Screen() render.Screen {
 	return render.Screen{{Title: r.File + ": " + r.Kind, Fields: fields}}
 }
 
-// policyOfList makes a runtime policy that accepts what a list names.
+// policyOfList makes a runtime policy that accepts what a list names: files,
+// keys and other buffers.
 func (a *app) policyOfList(ctx context.Context, d *document) (*runtime.Policy, error) {
 	defer d.close()
-	p := runtime.Empty()
-	err := d.entries(ctx, func(e *ima.Entry) {
-		switch {
-		case e.Problem != nil, e.Violation(len(e.TemplateHash)) != ima.NoViolation:
-		case e.IsBuf():
-			p.IMABuf.Add(string(e.Path), hex.EncodeToString(e.Digest))
-		case e.Known():
-			p.Digests.Add(string(e.Path), hex.EncodeToString(e.Digest))
-		}
-	})
-	p.Stamp(runtime.GeneratorLegacy, a.now())
-	return p, err
+	f, err := os.CreateTemp("", "keylime_tenant-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	// The list may be a pipe, and is read more than once.
+	_, err = io.Copy(f, d.in)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, &fileError{Path: d.path, Err: err}
+	}
+	p, err := source.Create(ctx, source.Request{ListPath: f.Name(), Keyrings: true, Buffers: true, Now: a.now(),
+		Warn: func(text string) { a.warn(d.path, strings.ReplaceAll(text, f.Name(), d.path), "") }})
+	if err != nil {
+		return nil, &fileError{Path: d.path, Cause: strings.ReplaceAll(err.Error(), f.Name(), d.path), Err: nil}
+	}
+	return p, nil
 }

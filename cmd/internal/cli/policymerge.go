@@ -17,7 +17,8 @@ import (
 
 func newPolicyMergeCmd(a *app) *cobra.Command {
 	var out outFile
-	cmd := a.command("merge POLICY FILE...", "let a policy accept more boots or files",
+	var allow []string
+	cmd := a.command("merge POLICY [FILE]...", "let a policy accept more boots or files",
 		`Write a policy that accepts what POLICY accepts, and besides:
   of a measured-boot policy   the boots that the FILEs, boot logs, show
   of a runtime policy         what other runtime policies accept, and the files that
@@ -25,9 +26,10 @@ func newPolicyMergeCmd(a *app) *cobra.Command {
 A log or list is believed: take it from a machine in a good state. POLICY itself is not
 changed unless -o names it.`,
 		`keylime_tenant policy merge refstate.json after-update.log -o refstate.json
-keylime_tenant policy merge base.json packages.json -o policy.json`,
+keylime_tenant policy merge base.json packages.json -o policy.json
+keylime_tenant policy merge policy.json --allow "$(sha256sum /usr/local/bin/x)" -o policy.json`,
 		func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
+			if len(args) == 0 || len(args) == 1 && len(allow) == 0 {
 				return usagef("policy merge needs a policy and at least one file to merge into it").hint("%s", helpOf(cmd))
 			}
 			return nil
@@ -42,9 +44,12 @@ keylime_tenant policy merge base.json packages.json -o policy.json`,
 			var text []byte
 			switch d.content {
 			case contentMBPolicy, contentJSON:
+				if len(allow) > 0 {
+					return usagef("--allow is about files, and %s is a measured-boot policy", d.path).hint("what it is to accept is taken from boot logs")
+				}
 				text, err = a.mergeMB(d, args[1:])
 			case contentRuntimePolicy, contentSigned:
-				text, err = a.mergeRuntime(ctx, d, args[1:])
+				text, err = a.mergeRuntime(ctx, d, args[1:], allow)
 			default:
 				err = d.unfit("a policy")
 			}
@@ -54,6 +59,7 @@ keylime_tenant policy merge base.json packages.json -o policy.json`,
 			return a.writeText(out, text)
 		})
 	o := options{flags: cmd.Flags()}
+	o.list(&allow, "allow", "LINE", "a file and its digest, as sha256sum prints them, for a runtime policy (repeatable)")
 	out.add(&o, "the policy")
 	return cmd
 }
@@ -122,8 +128,8 @@ func mergeFailure(policyPath, logPath string, failed *measuredboot.MergeError) e
 		Advice: "keylime_tenant policy check --mb-policy " + policyPath + " " + logPath + " shows all that differs"}
 }
 
-// mergeRuntime adds policies and lists to a runtime policy.
-func (a *app) mergeRuntime(ctx context.Context, base *document, paths []string) ([]byte, error) {
+// mergeRuntime adds policies, lists and single files to a runtime policy.
+func (a *app) mergeRuntime(ctx context.Context, base *document, paths, allow []string) ([]byte, error) {
 	p, signed, err := base.runtimePolicy()
 	if err != nil {
 		return nil, err
@@ -137,6 +143,14 @@ func (a *app) mergeRuntime(ctx context.Context, base *document, paths []string) 
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, more)
+	}
+	if len(allow) > 0 {
+		more, _, err := runtime.FromAllowlist([]byte(strings.Join(allow, "\n")))
+		if err != nil || more.Digests.Len() == 0 {
+			return nil, usagef("--allow %q is no line of a digest and a path", strings.Join(allow, " ")).hint("sha256sum FILE prints such a line")
+		}
+		more.IMA.LogHashAlg = p.IMA.LogHashAlg // it says nothing of that
 		all = append(all, more)
 	}
 	merged, err := runtime.Merge(all...)

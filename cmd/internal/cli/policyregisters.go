@@ -3,7 +3,10 @@ package cli
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -114,7 +117,11 @@ func (a *app) quoted(f *registerFlags) (*registers, error) {
 	if raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(ak))); err == nil {
 		ak = raw
 	}
-	verified, err := quote.Verify(quote.Untrusted{Quote: string(bytes.TrimSpace(text))}, quote.Expect{AK: ak, Nonce: f.nonce})
+	untrusted, err := readQuote(text)
+	if err != nil {
+		return nil, &fileError{Path: f.quote, Err: err}
+	}
+	verified, err := quote.Verify(untrusted, quote.Expect{AK: ak, Nonce: f.nonce})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.quote, err)
 	}
@@ -123,6 +130,55 @@ func (a *app) quoted(f *registerFlags) (*registers, error) {
 		values[n], _ = verified.PCR(n)
 	}
 	return &registers{from: f.quote + ", verified (" + verified.Bank() + ")", bank: verified.Bank(), values: values}, nil
+}
+
+// readQuote reads a quote string, or an agent's answer that holds one. Where
+// nobody reports the algorithms they are taken from the signature itself: it
+// does not verify under others.
+func readQuote(text []byte) (quote.Untrusted, error) {
+	text = bytes.TrimSpace(text)
+	if !bytes.HasPrefix(text, []byte("{")) {
+		hash, sign := signatureAlgorithms(string(text))
+		return quote.Untrusted{Quote: string(text), HashAlg: hash, SignAlg: sign}, nil
+	}
+	type answer struct {
+		Quote   string `json:"quote"`
+		HashAlg string `json:"hash_alg"`
+		EncAlg  string `json:"enc_alg"`
+		SignAlg string `json:"sign_alg"`
+	}
+	var document struct {
+		answer
+		Results answer `json:"results"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		return quote.Untrusted{}, fmt.Errorf("neither a quote nor an agent's answer: %w", err)
+	}
+	found := document.answer
+	if found.Quote == "" {
+		found = document.Results
+	}
+	if found.Quote == "" {
+		return quote.Untrusted{}, errors.New("JSON without a quote")
+	}
+	return quote.Untrusted{Quote: found.Quote, HashAlg: found.HashAlg, EncAlg: found.EncAlg, SignAlg: found.SignAlg}, nil
+}
+
+// signatureAlgorithms are the hash and the scheme that begin the TPMT_SIGNATURE
+// in the second part of a quote string, big-endian (TPM 2.0 Part 2, 11.3.4); ""
+// for what is none, which the verification will say.
+func signatureAlgorithms(text string) (hash, sign string) {
+	parts := strings.Split(text, ":")
+	if len(parts) < 2 {
+		return "", ""
+	}
+	raw, err := base64.StdEncoding.DecodeString(parts[1])
+	if err != nil || len(raw) < 4 {
+		return "", ""
+	}
+	sign = map[uint16]string{0x14: "rsassa", 0x16: "rsapss", 0x18: "ecdsa", 0x1a: "ecdaa", 0x1c: "ecschnorr"}[binary.BigEndian.Uint16(raw)]
+	hash = map[uint16]string{0x04: "sha1", 0x0b: "sha256", 0x0c: "sha384", 0x0d: "sha512"}[binary.BigEndian.Uint16(raw[2:])]
+	return hash, sign
 }
 
 var (
@@ -165,7 +221,7 @@ func parseRegisters(data []byte) (map[string]map[int][]byte, error) {
 		banks[of][n] = value
 	}
 	if len(banks) == 0 {
-		return nil, fmt.Errorf("no values of PCRs")
+		return nil, errors.New("no values of PCRs")
 	}
 	return banks, nil
 }

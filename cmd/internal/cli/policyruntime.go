@@ -104,7 +104,7 @@ func (a *app) createRuntime(ctx context.Context, f *sourceFlags) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.collect(ctx, r)
+	p, err := a.collect(ctx, r, func(text string) { a.warn("", text, "") })
 	if err != nil {
 		return err
 	}
@@ -187,13 +187,13 @@ func (a *app) spool() (path string, remove func(), err error) {
 }
 
 // collect runs the sources, with a progress bar on a terminal.
-func (a *app) collect(ctx context.Context, r source.Request) (*runtime.Policy, error) {
+func (a *app) collect(ctx context.Context, r source.Request, warn func(string)) (*runtime.Policy, error) {
 	bar := a.newProgress()
 	defer bar.done()
 	r.Progress = bar.report
 	r.Warn = func(text string) {
 		bar.clear()
-		a.warn("", text, "")
+		warn(text)
 	}
 	p, err := source.Create(ctx, r)
 	bar.done()

@@ -17,12 +17,17 @@ import (
 )
 
 // companions are the old tools for which the binary stands in when it is called
-// by their names, through a symbolic link. Each function is the whole of a
+// by their names, through a symbolic link or as the first word. Each function is the whole of a
 // tool and returns its exit code.
 func companions() map[string]func(ctx context.Context, a *app, args []string) int {
 	return map[string]func(context.Context, *app, []string) int{
-		"keylime_ca":               caTool,
-		"keylime_userdata_encrypt": encryptTool,
+		"create_mb_refstate":             mbRefstateTool,
+		"keylime-policy":                 policyTool,
+		"keylime_ca":                     caTool,
+		"keylime_convert_runtime_policy": convertTool,
+		"keylime_create_policy":          createPolicyTool,
+		"keylime_sign_runtime_policy":    signTool,
+		"keylime_userdata_encrypt":       encryptTool,
 	}
 }
 
@@ -31,6 +36,12 @@ func (a *app) run(ctx context.Context) int {
 	defer a.close()
 	if tool, found := companions()[a.name]; found {
 		return tool(ctx, a, a.args)
+	}
+	if len(a.args) > 0 {
+		// Where there is no link, the name of the tool is a verb.
+		if tool, found := companions()[a.args[0]]; found {
+			return tool(ctx, a, a.args[1:])
+		}
 	}
 	args := a.args
 	switch {
