@@ -23,6 +23,7 @@ const (
 	rowEK        = "EK certificates: a real chain, key equality, and the cause"
 	rowLevels    = "-o prints the result whatever the log level"
 	rowNoConfig  = "built-in defaults where there is no configuration"
+	rowUndo      = "what a failed add leaves on the verifier is removed, and told (DESIGN 4)"
 	rowBody      = "an ERROR record that reports a refusal holds the server's body (section F)"
 	rowTree      = "a first word is a verb of the new grammar, and -h alone explains both"
 	rowGlued     = "glued values of multi-letter options are refused"
@@ -160,7 +161,9 @@ func addCalls() []call {
 	all[len(all)-1].want = []string{"Runtime policy is malformatted: "}
 	all = append(all, decidedCalls(registered, rowPush, 0, "-c add -u $ID --push-model -f $FIX/payload.txt", "-c add -u $ID --push-model --verify -f $FIX/payload.txt")...)
 	all = append(all, decidedCalls(registered, rowVersions, 1, "-c add -u $ID --agent-api-version 9.9", "-c add -u $ID --agent-api-version foo")...)
-	all = append(all, plain(registered, "add, no such policy", "-c add -u $ID --runtime-policy-name nosuch", "-c add -u $ID --allowlist-name nosuch", "-c add -u $ID --mb-policy-name nosuch")...)
+	all = append(all, plain(registered, "add, no such policy", "-c add -u $ID --runtime-policy-name nosuch", "-c add -u $ID --allowlist-name nosuch")...)
+	all = append(all, decidedCalls(registered, rowUndo, 1, "-c add -u $ID --mb-policy-name nosuch")...)
+	all[len(all)-1].want = []string{"Response code 404: Could not find mb_policy with name nosuch!", "was removed"}
 	all = append(all, plain(stored, "add, stored policies", "-c add -u $ID --runtime-policy-name rp1", "-c add -u $ID --mb-policy-name mb1", "-c add -u $ID --allowlist-name rp1")...)
 	all = append(all, decidedCalls(stored, rowConflict, 1, "-c add -u $ID --runtime-policy-name rp1 --runtime-policy $FIX/rp-good.json", "-c add -u $ID --mb-policy-name mb1 --mb-policy $FIX/mb-good.json")...)
 	return all
