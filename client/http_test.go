@@ -60,7 +60,9 @@ func TestAnswers(t *testing.T) {
 		{"400", answer(400, `{"code": 400, "status": "Exception error: 'x'", "results": {}}`), nil, Refused, "Exception error", "Exception error: 'x'", 400},
 		{"500 without body", answer(500, ""), nil, Refused, "500 Internal Server Error", "", 500},
 		{"503 in HTML", answer(503, "<html><body>no"), nil, Refused, "503 Service Unavailable", "", 503},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) }, nil, Refused, "redirects", "", 307},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, nil, Refused, "redirects", "", 307},
 		{"no in the body", answer(200, `{"code": 409, "status": "exists", "results": {}}`), nil, Conflict, "409 Conflict", "exists", 200},
 
 		{"HTML", answer(200, "<html>\x1b[31m"), nil, Unreadable, `not JSON, it begins with "<html>\x1b[31m"`, "", 200},
