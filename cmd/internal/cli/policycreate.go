@@ -93,11 +93,33 @@ func createFailure(path string, err error, opts measuredboot.CreateOptions) erro
 		e.Advice = "turn Secure Boot on; or add --without-secureboot, if the policy is to demand that it is off"
 	case errors.As(err, &off):
 		e.Advice = "a measured-boot policy takes a machine that boots by UEFI, shim and GRUB"
-	case errors.As(err, &incomplete) && !opts.AllowPartial:
-		e.Advice = "--allow-partial writes what there is, to be completed by hand; a verifier refuses every boot until then"
+	case errors.As(err, &incomplete):
+		e.Err = &lackError{path, incomplete}
+		if !opts.AllowPartial {
+			e.Advice = "--allow-partial writes what there is, to be completed by hand; a verifier refuses every boot until then"
+		}
 	}
 	return e
 }
+
+// lackError lists what a log does not give, a line each.
+type lackError struct {
+	path string
+	*measuredboot.IncompleteError
+}
+
+func (e *lackError) Error() string {
+	text := e.path + ": the log gives no complete policy: nothing written"
+	if e.Seen != "" {
+		text += "; " + e.Seen
+	}
+	for _, lack := range e.Lacks {
+		text += "\n" + lack.Part + ": " + lack.Seen
+	}
+	return text
+}
+
+func (e *lackError) Unwrap() error { return e.IncompleteError }
 
 // mbSummary is a policy in one line.
 func mbSummary(p *measuredboot.Policy) string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -201,6 +203,16 @@ type change struct {
 	Weaker bool `json:"weaker,omitempty"`
 }
 
+// said says that the message holds the values already.
+func (c *change) said() bool {
+	for _, v := range append(slices.Clip(c.Removed), c.Added...) {
+		if !strings.Contains(c.Message, v) {
+			return false
+		}
+	}
+	return true
+}
+
 func newDiff(from, to *document) *diffResult {
 	return &diffResult{From: from.path, To: to.path, Changes: []change{}}
 }
@@ -232,7 +244,9 @@ func (r *diffResult) Screen() render.Screen {
 		if c.Weaker {
 			text += " (weaker)"
 		}
-		text += signed("  - ", c.Removed) + signed("  + ", c.Added)
+		if !c.said() {
+			text += signed("  - ", c.Removed) + signed("  + ", c.Added)
+		}
 		screen = append(screen, render.Section{Text: text})
 	}
 	return screen

@@ -32,8 +32,8 @@ type checkSubject struct {
 
 // The kinds of a checkSubject.
 const (
-	kindBoot  = "measured boot"
-	kindFiles = "files"
+	kindBoot  = "measured-boot"
+	kindFiles = "runtime"
 )
 
 // add takes a verdict up.
@@ -60,7 +60,11 @@ func (r *checkResult) Names() []string {
 func (r *checkResult) Screen() render.Screen {
 	var verdict []render.Field
 	for _, s := range r.Subjects {
-		f := render.Field{Name: s.Kind, Value: "accepted: " + s.Evidence + " by " + s.Policy, Tone: render.Good}
+		name := "measured boot"
+		if s.Kind == kindFiles {
+			name = "files"
+		}
+		f := render.Field{Name: name, Value: "accepted: " + s.Evidence + " by " + s.Policy, Tone: render.Good}
 		if !s.Accepted {
 			f.Value, f.Tone = "refused: "+s.Evidence+" by "+s.Policy, render.Bad
 		}

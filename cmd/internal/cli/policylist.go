@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -32,6 +29,8 @@ type listResult struct {
 	Unreadable []string `json:"unreadable"`
 	// PCR10 are the values that the list leads to, by bank.
 	PCR10 map[string]string `json:"pcr_10"`
+
+	what string
 }
 
 // most bounds the lists in a listResult; what is left out is counted by the
@@ -41,7 +40,7 @@ const mostLines = 100
 // describeList reads a list once, however long it is.
 func describeList(ctx context.Context, d *document) (*listResult, error) {
 	defer d.close()
-	r := &listResult{Kind: d.content.String(), File: d.path, Templates: map[string]int{}, Violations: []string{}, Unreadable: []string{}, PCR10: map[string]string{}}
+	r := &listResult{Kind: d.content.name(), File: d.path, what: d.content.String(), Templates: map[string]int{}, Violations: []string{}, Unreadable: []string{}, PCR10: map[string]string{}}
 	replays := map[string]*ima.Replay{}
 	for name, hash := range map[string]crypto.Hash{"sha1": crypto.SHA1, "sha256": crypto.SHA256} {
 		replay, err := ima.NewReplay(hash, nil)
@@ -113,27 +112,23 @@ func (r *listResult) Screen() render.Screen {
 	if len(r.Unreadable) > 0 {
 		fields = append(fields, render.Field{Name: "unreadable", Value: several(r.Unreadable), Tone: render.Bad})
 	}
-	return render.Screen{{Title: r.File + ": " + r.Kind, Fields: fields}}
+	return render.Screen{{Title: r.File + ": " + r.what, Fields: fields}}
 }
 
 // policyOfList makes a runtime policy that accepts what a list names: files,
 // keys and other buffers.
 func (a *app) policyOfList(ctx context.Context, d *document) (*runtime.Policy, error) {
 	defer d.close()
-	f, err := os.CreateTemp("", "keylime_tenant-*")
+	path, remove, err := d.spool() // it may be a pipe, and is read more than once
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(f.Name())
-	// The list may be a pipe, and is read more than once.
-	_, err = io.Copy(f, d.in)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, &fileError{Path: d.path, Err: err}
-	}
-	p, err := source.Create(ctx, source.Request{ListPath: f.Name(), Keyrings: true, Buffers: true, Now: a.now(),
-		Warn: func(text string) { a.warn(d.path, strings.ReplaceAll(text, f.Name(), d.path), "") }})
+	defer remove()
+	named := func(text string) string { return strings.ReplaceAll(text, path, d.path) }
+	p, err := source.Create(ctx, source.Request{ListPath: path, Keyrings: true, Buffers: true, Now: a.now(),
+		Warn: func(text string) { a.warn(d.path, named(text), "") }})
 	if err != nil {
-		return nil, &fileError{Path: d.path, Cause: strings.ReplaceAll(err.Error(), f.Name(), d.path), Err: nil}
+		return nil, &fileError{Path: d.path, Cause: named(err.Error())}
 	}
 	return p, nil
 }

@@ -113,20 +113,35 @@ func (a *app) mergeMB(base *document, paths []string) ([]byte, error) {
 
 // mergeFailure puts the reason of a merge in words, with the log's name.
 func mergeFailure(policyPath, logPath string, failed *measuredboot.MergeError) error {
-	cause := failed.Cause
+	text := fmt.Sprintf("%s: %s cannot accept it: %s: nothing written", logPath, policyPath, failed.Cause)
+	var incomplete *measuredboot.IncompleteError
+	switch {
+	case errors.As(failed.Err, &incomplete):
+		for _, lack := range incomplete.Lacks {
+			text += "\n" + lack.Part + ": " + lack.Seen
+		}
+	case failed.Err != nil:
+		text += "\n" + failed.Err.Error()
+	}
 	for i, f := range failed.Findings {
-		if i == 3 {
-			cause += fmt.Sprintf("; and %d more", len(failed.Findings)-i)
+		if i == listed {
+			text += fmt.Sprintf("\nand %d more", len(failed.Findings)-i)
 			break
 		}
-		cause += "; " + f.Message
+		text += "\n" + f.Message
 	}
-	if failed.Err != nil {
-		cause += ": " + failed.Err.Error()
-	}
-	return &advisedError{Err: fmt.Errorf("%s: %s cannot be let accept it: %s: nothing written", logPath, policyPath, cause),
+	return &advisedError{Err: &mergeError{text, failed},
 		Advice: "keylime_tenant policy check --mb-policy " + policyPath + " " + logPath + " shows all that differs"}
 }
+
+// mergeError is a failed merge in our words.
+type mergeError struct {
+	text string
+	err  error
+}
+
+func (e *mergeError) Error() string { return e.text }
+func (e *mergeError) Unwrap() error { return e.err }
 
 // mergeRuntime adds policies, lists and single files to a runtime policy.
 func (a *app) mergeRuntime(ctx context.Context, base *document, paths, allow []string) ([]byte, error) {
@@ -203,6 +218,10 @@ the arguments. That of /proc/cmdline does too.`,
 			p, err := d.mbPolicy()
 			if err != nil {
 				return err
+			}
+			if files == (struct{ shim, grub, kernel, initrd string }{}) && parts == (measuredboot.KernelParts{}) {
+				return usagef("policy add-kernel needs at least one part of the next boot chain").
+					hint("add --kernel FILE, --initrd FILE, --cmdline TEXT or a digest; keylime_tenant policy add-kernel --help")
 			}
 			measured, err := measureFiles(files.shim, files.grub, files.kernel, files.initrd)
 			if err != nil {

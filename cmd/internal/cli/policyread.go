@@ -50,11 +50,30 @@ func (c content) String() string {
 	case contentSigned:
 		return "a signed policy"
 	case contentAllowlist:
-		return "an old allowlist"
+		return "an allowlist"
 	case contentJSON:
 		return "JSON, but no policy"
 	}
 	return "neither a policy, nor a boot log, nor an IMA list"
+}
+
+// name is how JSON calls it.
+func (c content) name() string {
+	switch c {
+	case contentBootLog:
+		return "boot-log"
+	case contentIMAList, contentIMABinary:
+		return "ima-list"
+	case contentMBPolicy:
+		return "measured-boot-policy"
+	case contentRuntimePolicy:
+		return "runtime-policy"
+	case contentSigned:
+		return "signed-policy"
+	case contentAllowlist:
+		return "allowlist"
+	}
+	return "unknown"
 }
 
 // isList says whether it is a measurement list of IMA.
@@ -129,6 +148,7 @@ func (d *document) unfit(wanted string) error {
 	e := &fileError{Path: d.path, Cause: "this is " + d.content.String() + "; wanted is " + wanted}
 	switch d.content {
 	case contentUnknown:
+		e.Cause = "this is not " + wanted
 		// The parser of boot logs knows many files that people mistake for one.
 		if data, err := d.bytes(); err == nil {
 			var known *eventlog.Error

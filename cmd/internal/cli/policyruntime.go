@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +109,7 @@ func (a *app) createRuntime(ctx context.Context, f *sourceFlags) error {
 	}
 	p, err := a.collect(ctx, r, func(text string) { a.warn("", text, "") })
 	if err != nil {
-		return err
+		return sourceFailure(err)
 	}
 	if err := a.writeText(f.out, p.Marshal()); err != nil {
 		return err
@@ -128,14 +131,16 @@ func (f *sourceFlags) nothing() bool {
 // sources reads the small files that the options name.
 func (a *app) sources(f *sourceFlags, r *source.Request) (cleanUp func(), err error) {
 	cleanUp = func() {}
-	for _, one := range []struct {
-		option, path string
-		into         *[]byte
-	}{{"--base-policy", f.base, &r.Base}, {"--allowlist", f.allowlist, &r.Allowlist}} {
-		if one.path == "" {
-			continue
+	if r.Algorithm != "" && !slices.Contains(source.Algorithms(), r.Algorithm) {
+		return cleanUp, usagef("--algo %q is none of %s", r.Algorithm, strings.Join(source.Algorithms(), ", "))
+	}
+	if f.base != "" {
+		if r.Base, err = a.fileOf(f.base, contentRuntimePolicy, contentJSON); err != nil {
+			return cleanUp, err
 		}
-		if *one.into, err = a.readFile(one.option, one.path); err != nil {
+	}
+	if f.allowlist != "" {
+		if r.Allowlist, err = a.fileOf(f.allowlist, contentAllowlist, contentUnknown); err != nil {
 			return cleanUp, err
 		}
 	}
@@ -149,18 +154,49 @@ func (a *app) sources(f *sourceFlags, r *source.Request) (cleanUp func(), err er
 		}
 		r.Excludes = append(append(r.Excludes, text...), '\n')
 	}
-	switch f.list {
-	case ownKernel:
-		r.ListPath = kernelList
-	case "-":
-		r.ListPath, cleanUp, err = a.spool()
-	default:
-		r.ListPath = f.list
+	if f.list != "" {
+		if r.ListPath, cleanUp, err = a.listFile(f.list); err != nil {
+			return cleanUp, err
+		}
 	}
 	if r.RPMURL != "" {
 		r.HTTP = &http.Client{Timeout: 10 * time.Minute}
 	}
-	return cleanUp, err
+	return cleanUp, nil
+}
+
+// fileOf reads a file that must hold one of what is wanted.
+func (a *app) fileOf(path string, wanted ...content) ([]byte, error) {
+	d, err := a.openDocument(path)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(wanted, d.content) {
+		return nil, d.unfit(wanted[0].String())
+	}
+	return d.bytes()
+}
+
+// listFile is a file with the measurement list at path. A list that is not in a
+// regular file is put into one, which cleanUp removes: it is read more than
+// once.
+func (a *app) listFile(path string) (file string, cleanUp func(), err error) {
+	cleanUp = func() {}
+	if path == ownKernel {
+		path = kernelList
+	}
+	d, err := a.openDocument(path)
+	if err != nil {
+		return "", cleanUp, err
+	}
+	if !d.content.isList() {
+		return "", cleanUp, d.unfit(contentIMAList.String())
+	}
+	defer d.close()
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		return path, cleanUp, nil
+	}
+	return d.spool()
 }
 
 // excludeFailure names file and line of a pattern that cannot be used.
@@ -172,18 +208,19 @@ func excludeFailure(path string, err error) error {
 	return &fileError{Path: path, Err: err}
 }
 
-// spool puts standard input into a file, for those who read it more than once.
-func (a *app) spool() (path string, remove func(), err error) {
-	data, err := a.readFile("--ima-list", "-")
-	if err != nil {
-		return "", func() {}, err
-	}
+// spool puts what a document holds into a file of its own.
+func (d *document) spool() (path string, remove func(), err error) {
 	f, err := os.CreateTemp("", "keylime_tenant-*")
 	if err != nil {
 		return "", func() {}, err
 	}
-	_, err = f.Write(data)
-	return f.Name(), func() { _ = os.Remove(f.Name()) }, errors.Join(err, f.Close())
+	remove = func() { _ = os.Remove(f.Name()) }
+	_, err = io.Copy(f, d.in)
+	if err := errors.Join(err, f.Close()); err != nil {
+		remove()
+		return "", func() {}, &fileError{Path: d.path, Err: err}
+	}
+	return f.Name(), remove, nil
 }
 
 // collect runs the sources, with a progress bar on a terminal.
@@ -201,6 +238,25 @@ func (a *app) collect(ctx context.Context, r source.Request, warn func(string)) 
 		return nil, fmt.Errorf("%w: nothing written", context.Cause(ctx))
 	}
 	return p, err
+}
+
+// sourceFailure sorts the failures of sources: a repository that cannot be
+// reached, or a source that was named and is none.
+func sourceFailure(err error) error {
+	var (
+		remote    *url.Error
+		input     *source.InputError
+		algorithm *source.AlgorithmError
+	)
+	switch {
+	case errors.As(err, &remote):
+		return &statusError{Code: exitUnreachable, Err: err}
+	case errors.As(err, &algorithm):
+		return usagef("%w", err).hint("the digests of all sources must be of one kind; --algo is for trees and RAM disks alone")
+	case errors.As(err, &input):
+		return usagef("%w", err)
+	}
+	return err
 }
 
 func newPolicyConvertCmd(a *app) *cobra.Command {
@@ -256,7 +312,7 @@ func (a *app) convert(path string) (*runtime.Policy, error) {
 		d.close()
 		return nil, &fileError{Path: d.path, Cause: "a signed policy would lose its signature", Advice: "keylime_tenant policy verify " + d.path + " --key PUBLIC_KEY --payload policy.json takes it out first"}
 	case contentMBPolicy, contentBootLog, contentIMAList, contentIMABinary, contentEmpty:
-		return nil, d.unfit("an old allowlist or a runtime policy")
+		return nil, d.unfit("an allowlist or a runtime policy")
 	}
 	data, err := d.bytes()
 	if err != nil {

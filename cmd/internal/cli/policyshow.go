@@ -62,7 +62,7 @@ func (a *app) describe(ctx context.Context, d *document) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return runtimeResult{Kind: d.content.String(), File: d.path, Summary: p.Summarize(), words: p.Words()}, nil
+		return runtimeResult{Kind: d.content.name(), File: d.path, what: d.content.String(), Summary: p.Summarize(), words: p.Words()}, nil
 	case contentSigned:
 		return describeSigned(d)
 	case contentAllowlist:
@@ -115,7 +115,7 @@ func describeSigned(d *document) (any, error) {
 	if err != nil {
 		return nil, &fileError{Path: d.path, Cause: "what is signed is no valid runtime policy", Err: err}
 	}
-	return runtimeResult{Kind: d.content.String(), File: d.path, KeyIDs: ids, Summary: p.Summarize(), words: p.Words()}, nil
+	return runtimeResult{Kind: d.content.name(), File: d.path, KeyIDs: ids, what: d.content.String(), Summary: p.Summarize(), words: p.Words()}, nil
 }
 
 func (a *app) describeAllowlist(d *document) (any, error) {
@@ -130,7 +130,7 @@ func (a *app) describeAllowlist(d *document) (any, error) {
 	for _, w := range warnings {
 		a.warn(d.path, w, "")
 	}
-	return runtimeResult{Kind: d.content.String(), File: d.path, Summary: p.Summarize(), words: p.Words()}, nil
+	return runtimeResult{Kind: d.content.name(), File: d.path, what: d.content.String(), Summary: p.Summarize(), words: p.Words()}, nil
 }
 
 // mbResult is a measured-boot policy in words.
@@ -139,15 +139,16 @@ type mbResult struct {
 	File    string `json:"file"`
 	Summary string `json:"summary"`
 	measuredboot.Explanation
+	what string
 }
 
 func newMBResult(d *document, p *measuredboot.Policy) mbResult {
-	return mbResult{Kind: contentMBPolicy.String(), File: d.path, Summary: mbSummary(p), Explanation: measuredboot.Explain(p)}
+	return mbResult{Kind: contentMBPolicy.name(), File: d.path, what: contentMBPolicy.String(), Summary: mbSummary(p), Explanation: measuredboot.Explain(p)}
 }
 
 // Screen lists what it demands, what it leaves open, and what is odd.
 func (r mbResult) Screen() render.Screen {
-	screen := render.Screen{{Title: r.File + ": " + r.Kind, Text: r.Summary}}
+	screen := render.Screen{{Title: r.File + ": " + r.what, Text: r.Summary}}
 	for _, part := range []struct {
 		title string
 		lines []string
@@ -189,17 +190,21 @@ type runtimeResult struct {
 	// anything.
 	KeyIDs []string `json:"unverified_key_ids,omitempty"`
 	runtime.Summary
+	what  string
 	words []string
 }
 
 // Screen shows the sentences.
 func (r runtimeResult) Screen() render.Screen {
-	screen := render.Screen{{Title: r.File + ": " + r.Kind, Text: bullets(r.words)}}
+	screen := render.Screen{{Title: r.File + ": " + r.what, Text: bullets(r.words)}}
 	if r.KeyIDs == nil {
 		return screen
 	}
 	ids := make([]string, len(r.KeyIDs))
 	for i, id := range r.KeyIDs {
+		if len(id) > 64 {
+			id = id[:40] + "... (" + count(len(id), "octet") + ": a certificate)"
+		}
 		ids[i] = render.Safe(id)
 	}
 	return append(screen, render.Section{Fields: []render.Field{

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -72,9 +73,9 @@ func (a *app) sign(f *signFlags, path string) error {
 	}
 	var envelope, certPEM []byte
 	if f.x509 {
-		envelope, certPEM, err = dsse.SignX509(content, key, nil, a.now())
+		envelope, certPEM, err = dsse.SignX509(content, key, rand.Reader, a.now())
 	} else {
-		envelope, err = dsse.SignECDSA(content, key, nil)
+		envelope, err = dsse.SignECDSA(content, key, rand.Reader)
 	}
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (a *app) signingKey(f *signFlags) (key *ecdsa.PrivateKey, keyPEM []byte, er
 				return nil, nil, usagef("--new-key %s: %s exists already, and a key is not overwritten", f.newKey, path).hint("--key %s signs with it", f.newKey)
 			}
 		}
-		return dsse.NewKey(nil)
+		return dsse.NewKey(rand.Reader)
 	}
 	text, err := a.readFile("--key", f.key)
 	if err != nil {
@@ -164,7 +165,12 @@ the envelope prove nothing and are not believed. Exit code 3 means refused.`,
 			if err != nil {
 				return err
 			}
-			if d.content != contentSigned && d.content != contentJSON {
+			switch d.content {
+			case contentSigned, contentJSON:
+			case contentRuntimePolicy:
+				d.close()
+				return &statusError{Code: exitRefused, Err: errors.New(d.path + " is not signed at all")}
+			default:
 				return d.unfit(contentSigned.String())
 			}
 			data, err := d.bytes()

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -102,7 +103,7 @@ type toolSigning struct {
 // takeKey reads the key or makes one.
 func (s *toolSigning) takeKey(a *app) (err error) {
 	if s.keyFile == "" {
-		s.key, s.newPEM, err = dsse.NewKey(nil)
+		s.key, s.newPEM, err = dsse.NewKey(rand.Reader)
 		return err
 	}
 	text, err := a.readFile("--keyfile", s.keyFile)
@@ -121,9 +122,9 @@ func (s *toolSigning) sign(a *app, content []byte) error {
 	var envelope, cert []byte
 	var err error
 	if s.backend == backendX509 {
-		envelope, cert, err = dsse.SignX509(content, s.key, nil, a.now())
+		envelope, cert, err = dsse.SignX509(content, s.key, rand.Reader, a.now())
 	} else {
-		envelope, err = dsse.SignECDSA(content, s.key, nil)
+		envelope, err = dsse.SignECDSA(content, s.key, rand.Reader)
 	}
 	if err != nil {
 		return err
