@@ -2,18 +2,12 @@ package verifier
 
 import (
 	"context"
-	"encoding/base64"
-	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/client/agent"
 	wire "github.com/keylime/keylime-tenant/client/verifier"
-	"github.com/keylime/keylime-tenant/policy/runtime"
-	"github.com/keylime/keylime-tenant/tenant/quote"
 )
 
 // poller asks one agent for quotes until it fails, or is told to end.
@@ -25,20 +19,12 @@ type poller struct {
 	// busy is set while the agent is being asked; the server's lock guards it.
 	busy bool
 
-	// Copies of what does not change while this poller lives.
-	request wire.AddRequest
-	ak      []byte
-	rules   rules
-
+	examiner
 	transport *client.Client
 	api       *agent.Client
-	// nk is the transport key that the last good quote bound, vSentTo the one
-	// that V was last encrypted to.
-	nk, vSentTo string
-	clock       *quote.Clock
-	ima         runtime.State
-	bootTime    *int64
-	attested    int
+	// vSentTo is the transport key that V was last encrypted to.
+	vSentTo  string
+	attested int
 }
 
 // poll starts to attest an agent anew. The caller holds the lock.
@@ -46,14 +32,18 @@ func (s *Server) poll(e *enrolled) {
 	if e.poller != nil {
 		e.poller.end()
 	}
-	p := &poller{s: s, e: e, request: e.Request, attested: e.Record.AttestationCount}
+	p := &poller{s: s, e: e, examiner: examiner{request: e.Request}, attested: e.Record.AttestationCount}
 	p.ctx, p.cancel = context.WithCancel(s.ctx)
 	e.poller = p
 	e.Record.OperationalState = wire.Start
 	runtimeText, bootText := s.runtime.get(e.RuntimeName), s.mb.get(e.MBName)
 	s.work.Go(func() {
 		defer p.cancel()
-		if err := p.prepare(runtimeText, bootText); err != nil {
+		err := p.prepare(runtimeText, bootText)
+		if err == nil {
+			err = p.connect()
+		}
+		if err != nil {
 			p.fail([]event{internalEvent("exception", err)})
 			return
 		}
@@ -68,24 +58,6 @@ func (p *poller) end() {
 	if p.e.poller == p {
 		p.e.poller = nil
 	}
-}
-
-// prepare reads everything that polling needs.
-func (p *poller) prepare(runtimeText, bootText *string) (err error) {
-	if p.ak, err = base64.StdEncoding.DecodeString(p.request.AKTPM); err != nil {
-		return fmt.Errorf("ak_tpm: %w", err)
-	}
-	if p.rules.tpm, err = parseTPMPolicy(p.request.TPMPolicy); err != nil {
-		return err
-	}
-	if p.rules.tpm.mask == "" {
-		return errors.New("tpm_policy: there is no mask")
-	}
-	p.rules.boot = bootText
-	p.rules.runtime = sync.OnceValues(func() (*runtime.Evaluator, error) {
-		return newEvaluator(runtimeText, p.request.IMASignVerificationKeys)
-	})
-	return p.connect()
 }
 
 // connect makes the client of the agent, which speaks the stored version.
@@ -103,36 +75,6 @@ func (p *poller) connect() error {
 	}
 	p.transport, p.api = transport, agent.New(transport)
 	return nil
-}
-
-// newEvaluator makes the judge of IMA lists; no text means the empty policy.
-func newEvaluator(text *string, keys string) (*runtime.Evaluator, error) {
-	p := runtime.Empty()
-	if text != nil {
-		var err error
-		if p, err = runtime.ParsePolicy([]byte(*text)); err != nil {
-			return nil, err
-		}
-	}
-	var o runtime.Options
-	if keys != "" {
-		ring, err := runtime.ParseKeyring(keys)
-		if err != nil {
-			return nil, err
-		}
-		o.Keyring = ring
-	}
-	return runtime.NewEvaluator(p, o)
-}
-
-// outcome is how a round of polling ended.
-type outcome struct {
-	// again: the agent did not answer in a way that says anything; try again.
-	again error
-	// events are the failures; none and no again is a good round.
-	events []event
-	// neutral: neither good nor bad.
-	neutral bool
 }
 
 // run asks, again and again.

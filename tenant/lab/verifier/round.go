@@ -11,7 +11,6 @@ import (
 	"github.com/keylime/keylime-tenant/client/agent"
 	wire "github.com/keylime/keylime-tenant/client/verifier"
 	"github.com/keylime/keylime-tenant/payload"
-	"github.com/keylime/keylime-tenant/tenant/quote"
 )
 
 // round asks for one quote and judges it.
@@ -28,7 +27,11 @@ func (p *poller) round(afterFailure bool) outcome {
 	p.s.mu.Lock()
 	p.e.Record.LastReceivedQuote = p.s.o.Now().Unix()
 	p.s.mu.Unlock()
-	return p.judge(q, request)
+	o := p.judge(p.ctx, q, request)
+	if o.good() {
+		p.accepted(q)
+	}
+	return o
 }
 
 // unanswered decides what a failed call means (PROTOCOL.md 4.10).
@@ -73,58 +76,6 @@ func (p *poller) renegotiate() outcome {
 	p.e.Request.SupportedVersion = n.Version.String()
 	p.s.mu.Unlock()
 	return outcome{again: fmt.Errorf("the agent speaks API %s now, no longer %s", n.Version, before)}
-}
-
-// judge checks an answer (PROTOCOL.md 4.10, step 6, and section 6).
-func (p *poller) judge(q *agent.IntegrityQuote, request agent.IntegrityRequest) outcome {
-	refuse := func(events ...event) outcome { return outcome{events: events} }
-	key := q.PubKeyPEM
-	if key == "" {
-		key = p.nk
-	}
-	if key == "" {
-		return refuse(event{ofQuote + "no_pubkey", message{Message: "the agent has not sent its public key"}})
-	}
-	if q.IMAEntry != nil {
-		switch *q.IMAEntry {
-		case 0:
-			p.ima.Reset()
-		case request.IMAEntry:
-		default:
-			return refuse(event{ofQuote + "invalid_ima_entry_nb",
-				compared{Context: "the agent sent another part of the IMA list than was asked for", Got: fmt.Sprint(*q.IMAEntry), Expected: request.IMAEntry}})
-		}
-	}
-	if p.rebooted(q.BootTime) {
-		p.ima.Reset()
-		if request.IMAEntry > 0 {
-			return outcome{neutral: true} // the list begins anew, and so do we
-		}
-	}
-	verified, err := quote.Verify(quote.Untrusted{Quote: q.Quote.Quote, HashAlg: q.HashAlg, EncAlg: q.EncAlg, SignAlg: q.SignAlg, TransportKeyPEM: key},
-		quote.Expect{AK: p.ak, Nonce: request.Nonce, AcceptHash: p.request.AcceptTPMHashAlgs, AcceptEnc: p.request.AcceptTPMEncryptionAlgs,
-			AcceptSign: p.request.AcceptTPMSigningAlgs, BindTransportKey: true, Clock: p.clock})
-	if err != nil {
-		return refuse(ofQuoteError(err))
-	}
-	events, err := p.rules.judge(p.ctx, verified, evidence{list: q.IMAList, log: q.MBLog, ima: &p.ima})
-	if err != nil {
-		return refuse(internalEvent("exception", err))
-	}
-	if len(events) > 0 {
-		return refuse(events...)
-	}
-	clock := verified.Clock()
-	p.clock, p.nk = &clock, verified.TransportKeyPEM()
-	p.accepted(q)
-	return outcome{}
-}
-
-// rebooted says whether the agent tells of another boot than before.
-func (p *poller) rebooted(now *int64) bool {
-	before := p.bootTime
-	p.bootTime = now
-	return before != nil && (now == nil || *before != *now)
 }
 
 // accepted counts a good quote.
