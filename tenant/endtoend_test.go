@@ -90,7 +90,7 @@ func TestOnTheLab(t *testing.T) {
 	if _, err := use.Add(ctx, r); !errors.Is(err, tenant.ErrConflict) {
 		t.Errorf("add again: %v", err)
 	}
-	if status, err := use.Status(ctx, id); err != nil || status.Verifier.Health != tenant.HealthAttested {
+	if status, err := use.Status(ctx, id); err != nil || status.Verifier.Health != tenant.HealthHealthy {
 		t.Errorf("status: %+v, %v", status, err)
 	}
 

@@ -43,8 +43,9 @@ type VerifierAgent struct {
 	ID string `json:"agent_id"`
 	// State is the verifier's word, "" for an agent of the push model.
 	State string `json:"operational_state,omitempty"`
-	// Health is our word; see [HealthOf].
+	// Health is our word, Reason why it is so; see [Judge].
 	Health            Health `json:"health"`
+	Reason            string `json:"reason"`
 	AttestationStatus string `json:"attestation_status,omitempty"`
 	AttestationCount  int    `json:"attestation_count"`
 	// LastReceivedQuote and LastSuccessfulAttestation are seconds since 1970, 0
@@ -79,7 +80,7 @@ type VerifierAgent struct {
 
 func verifierAgent(a *verifier.Agent, now time.Time) *VerifierAgent {
 	v := &VerifierAgent{
-		ID: a.ID, State: a.State.String(), Health: HealthOf(a, now), AttestationStatus: a.AttestationStatus,
+		ID: a.ID, State: a.State.String(), AttestationStatus: a.AttestationStatus,
 		AttestationCount: a.AttestationCount, LastReceivedQuote: a.LastReceivedQuote, LastSuccessfulAttestation: a.LastSuccessfulAttestation,
 		AttestationPeriod: a.AttestationPeriod, MaxAttestationInterval: a.MaximumAttestationInterval,
 		SeverityLevel: a.SeverityLevel, LastEventID: a.LastEventID, IP: a.IP, Port: a.Port, TPMPolicy: a.TPMPolicy, MetaData: a.MetaData,
@@ -88,6 +89,7 @@ func verifierAgent(a *verifier.Agent, now time.Time) *VerifierAgent {
 		HashAlg: a.HashAlg, EncAlg: a.EncAlg, SignAlg: a.SignAlg,
 		VerifierID: a.VerifierID, VerifierIP: a.VerifierIP, VerifierPort: int(a.VerifierPort), Record: a,
 	}
+	v.Health, v.Reason = Judge(a, now, 0)
 	v.LastEvent = DescribeEvent(eventID(a))
 	return v
 }
@@ -99,56 +101,6 @@ func eventID(a *verifier.Agent) string {
 	}
 	return *a.LastEventID
 }
-
-// Health is our word for how the attestation of an agent goes. Unlike the
-// verifier's PASS it needs an accepted quote, and a recent one (USERS.md 1.2).
-type Health string
-
-// The words for health.
-const (
-	// HealthAttested: a quote has been accepted, and it is not overdue.
-	HealthAttested Health = "attested"
-	// HealthPending: no quote has been accepted yet.
-	HealthPending Health = "never attested"
-	// HealthStale: the last accepted quote is older than the verifier allows.
-	HealthStale Health = "stale"
-	// HealthFailed: the verifier has refused a quote or lost the agent.
-	HealthFailed Health = "failed"
-	// HealthStopped: the verifier no longer asks, because a tenant told it so.
-	HealthStopped Health = "stopped"
-	// HealthEnding: the enrolment is about to be removed.
-	HealthEnding Health = "being deleted"
-)
-
-// HealthOf judges a verifier's record at a time: the state first, then whether
-// any quote was accepted, then whether the last is older than twice the
-// maximum_attestation_interval (twice, since clocks differ and a poll may be
-// under way).
-func HealthOf(a *verifier.Agent, now time.Time) Health {
-	switch {
-	case a.State == verifier.TenantQuoteFailed:
-		return HealthStopped
-	case a.State == verifier.Terminated:
-		return HealthEnding
-	case a.State == verifier.Failed, a.State == verifier.InvalidQuote, a.AttestationStatus == statusFail:
-		return HealthFailed
-	case a.AttestationCount == 0:
-		return HealthPending
-	case a.AttestationStatus == statusTimeout:
-		return HealthStale
-	}
-	limit, err := time.ParseDuration(a.MaximumAttestationInterval)
-	if err == nil && limit > 0 && now.Sub(time.Unix(a.LastSuccessfulAttestation, 0)) > 2*limit {
-		return HealthStale
-	}
-	return HealthAttested
-}
-
-// Words of attestation_status that decisions hang on (PROTOCOL.md 4.2).
-const (
-	statusFail    = "FAIL"
-	statusTimeout = "TIMEOUT"
-)
 
 // AgentList is a list of agents of one server.
 type AgentList struct {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/client/verifier"
@@ -187,33 +186,6 @@ func TestSwitches(t *testing.T) {
 	}
 	if _, err := tenant.Reactivate(ctx, ReactivateRequest{ID: testID}); err != nil || !w.warned(WarnStopped) {
 		t.Errorf("stopped: %v, no warning", err)
-	}
-}
-
-func TestHealthOf(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1_800_000_000, 0)
-	tests := []struct {
-		name  string
-		state verifier.State
-		rec   verifier.Record
-		want  Health
-	}{
-		{"good", verifier.GetQuote, verifier.Record{AttestationCount: 3, LastSuccessfulAttestation: now.Unix() - 5, MaximumAttestationInterval: "10s"}, HealthAttested},
-		{"good, interval unknown", verifier.GetQuote, verifier.Record{AttestationCount: 3, LastSuccessfulAttestation: 1}, HealthAttested},
-		{"PASS without a quote", verifier.GetQuote, verifier.Record{AttestationStatus: "PASS"}, HealthPending},
-		{"overdue", verifier.GetQuoteRetry, verifier.Record{AttestationCount: 3, LastSuccessfulAttestation: now.Unix() - 21, MaximumAttestationInterval: "10s"}, HealthStale},
-		{"push, timed out", verifier.NoState, verifier.Record{AttestationStatus: "TIMEOUT", AttestationCount: 1}, HealthStale},
-		{"push, failed", verifier.NoState, verifier.Record{AttestationStatus: "FAIL", AttestationCount: 1}, HealthFailed},
-		{"failed", verifier.Failed, verifier.Record{AttestationCount: 1}, HealthFailed},
-		{"invalid", verifier.InvalidQuote, verifier.Record{AttestationCount: 1}, HealthFailed},
-		{"stopped", verifier.TenantQuoteFailed, verifier.Record{AttestationStatus: "FAIL"}, HealthStopped},
-		{"ending", verifier.Terminated, verifier.Record{AttestationCount: 1}, HealthEnding},
-	}
-	for _, test := range tests {
-		if got := HealthOf(&verifier.Agent{State: test.state, Record: test.rec}, now); got != test.want {
-			t.Errorf("%s: %s, want %s", test.name, got, test.want)
-		}
 	}
 }
 

@@ -238,7 +238,7 @@ func (d *demo) recovers() error {
 	if _, err := d.run(0, []string{"is attested anew"}, "reactivate", d.agent.ID); err != nil {
 		return err
 	}
-	return d.until("attested: ", "cvstatus", d.agent.ID)
+	return d.until("healthy: ", "cvstatus", d.agent.ID)
 }
 
 // runUnknown runs a file that no policy knows.

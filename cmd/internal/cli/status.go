@@ -108,7 +108,7 @@ func (a *app) healthError(agent *tenant.VerifierAgent) error {
 	case tenant.HealthStopped:
 		return &tenant.RefusedError{ID: agent.ID, State: agent.State, Cause: "the verifier was told to stop attesting it",
 			Hint: "enrol it anew: " + programName + " update " + agent.ID}
-	case tenant.HealthStale:
+	case tenant.HealthStale, tenant.HealthLate:
 		return &tenant.WaitError{ID: agent.ID, Cause: "agent " + agent.ID + ": no good quote has come for too long",
 			Hint: "is the verifier running, and does it reach the agent?"}
 	}

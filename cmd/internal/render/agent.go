@@ -19,9 +19,9 @@ import (
 
 func healthTone(h tenant.Health) Tone {
 	switch h {
-	case tenant.HealthAttested:
+	case tenant.HealthHealthy:
 		return Good
-	case tenant.HealthFailed, tenant.HealthStale, tenant.HealthStopped:
+	case tenant.HealthFailed, tenant.HealthStale, tenant.HealthLate, tenant.HealthStopped:
 		return Bad
 	}
 	return Doubtful
@@ -48,7 +48,7 @@ func (m *Modern) verifierSection(a *tenant.VerifierAgent) Section {
 	add(Plain, "VERIFIER SAYS", verifierSays(a))
 	if a.LastEventID != nil && *a.LastEventID != "" {
 		tone := Bad
-		if a.Health == tenant.HealthAttested {
+		if a.Health == tenant.HealthHealthy {
 			tone = Plain // of an earlier failure: the verifier keeps it
 		}
 		add(tone, "LAST FAILURE", lastFailure(a))
@@ -78,22 +78,21 @@ func (m *Modern) healthText(a *tenant.VerifierAgent) string {
 	if a.AttestationPeriod != "" {
 		due = ", one is due every " + Safe(a.AttestationPeriod)
 	}
+	text := string(a.Health) + ": "
 	switch a.Health {
-	case tenant.HealthAttested:
-		return fmt.Sprintf("attested: %s, the last %s", count, m.age(a.LastSuccessfulAttestation))
-	case tenant.HealthPending:
-		if a.AttestationStatus == "PASS" {
-			return "never attested: the verifier says PASS, but has accepted no quote yet"
-		}
-		return "never attested: the verifier has accepted no quote yet"
-	case tenant.HealthStale:
-		return fmt.Sprintf("stale: last good quote %s%s", m.age(a.LastSuccessfulAttestation), due)
+	case tenant.HealthHealthy:
+		text += fmt.Sprintf("%s, the last %s", count, m.age(a.LastSuccessfulAttestation))
+	case tenant.HealthStale, tenant.HealthLate:
+		text += fmt.Sprintf("last good quote %s%s", m.age(a.LastSuccessfulAttestation), due)
 	case tenant.HealthFailed:
-		return "failed: " + count + " before"
-	case tenant.HealthStopped:
-		return "stopped: the verifier no longer asks for quotes"
+		if a.LastEventID == nil || *a.LastEventID == "" { // otherwise the reason has a line of its own
+			text += Safe(a.Reason) + "; "
+		}
+		text += count + " before"
+	default:
+		text += Safe(a.Reason)
 	}
-	return string(a.Health)
+	return text
 }
 
 func verifierSays(a *tenant.VerifierAgent) string {

@@ -32,7 +32,7 @@ func record() *tenant.VerifierAgent {
 	v := verifier.KeyShare(share)
 	ip, port := "10.0.0.7", 9002
 	return &tenant.VerifierAgent{
-		ID: "agent-1", State: "Get Quote", Health: tenant.HealthAttested, AttestationStatus: "PASS", AttestationCount: 7,
+		ID: "agent-1", State: "Get Quote", Health: tenant.HealthHealthy, AttestationStatus: "PASS", AttestationCount: 7,
 		LastReceivedQuote: clock().Unix() - 3, LastSuccessfulAttestation: clock().Unix() - 3, AttestationPeriod: "2s",
 		TPMPolicy: `{"23": ["00"], "22": ["11"], "mask": "0xc00000"}`, HasRuntimePolicy: 1, HasMBRefstate: 1,
 		IP: &ip, Port: &port, HashAlg: "sha256", EncAlg: "rsa2048", SignAlg: "rsassa",
@@ -51,25 +51,35 @@ func TestVerifierScreen(t *testing.T) {
 		not    []string
 	}{
 		{"attested", func(*tenant.VerifierAgent) {}, []string{
-			"Verifier: agent agent-1\n", "HEALTH         attested: 7 quotes accepted, the last 3s ago\n", "STATE          Get Quote\n",
+			"Verifier: agent agent-1\n", "HEALTH         healthy: 7 quotes accepted, the last 3s ago\n", "STATE          Get Quote\n",
 			"VERIFIER SAYS  PASS\n", "POLICIES       runtime policy, measured-boot policy, PCR 22, 23\n", "ALGORITHMS     sha256, rsa2048, rsassa\n",
 			"ADDRESS        10.0.0.7:9002\n", "VERIFIER       default at 10.0.0.5:8881\n"}, []string{"LAST FAILURE", "LAST QUOTE", share}},
 		{"pass of nothing", func(a *tenant.VerifierAgent) {
-			a.Health, a.AttestationCount, a.LastSuccessfulAttestation, a.HashAlg = tenant.HealthPending, 0, 0, ""
+			a.Health, a.Reason = tenant.HealthPending, "never attested: the verifier says PASS, but has accepted no quote yet"
+			a.AttestationCount, a.LastSuccessfulAttestation, a.HashAlg = 0, 0, ""
 		}, []string{"never attested: the verifier says PASS, but has accepted no quote yet\n", "VERIFIER SAYS  PASS (of no quote at all)\n",
 			"LAST GOOD      never\n", "LAST QUOTE     3s ago\n", "ALGORITHMS     none used yet"}, []string{"SAYS  PASS\n"}},
 		{"pending", func(a *tenant.VerifierAgent) {
-			a.Health, a.AttestationCount, a.AttestationStatus = tenant.HealthPending, 0, "PENDING"
+			a.Health, a.Reason = tenant.HealthPending, "never attested: the verifier has accepted no quote yet"
+			a.AttestationCount, a.AttestationStatus = 0, "PENDING"
 		}, []string{"never attested: the verifier has accepted no quote yet\n", "SAYS  PENDING\n"}, nil},
 		{"stale", func(a *tenant.VerifierAgent) {
 			a.Health, a.LastSuccessfulAttestation = tenant.HealthStale, clock().Unix()-11520
 		}, []string{"stale: last good quote 3h12m ago, one is due every 2s\n"}, nil},
+		{"late", func(a *tenant.VerifierAgent) {
+			a.Health, a.LastSuccessfulAttestation = tenant.HealthLate, clock().Unix()-60
+		}, []string{"late: last good quote 1m ago, one is due every 2s\n"}, nil},
+		{"failed without a word", func(a *tenant.VerifierAgent) {
+			a.Health, a.Reason = tenant.HealthFailed, "the verifier does not say why"
+		}, []string{"failed: the verifier does not say why; 7 quotes accepted before\n"}, []string{"LAST FAILURE"}},
 		{"failed", func(a *tenant.VerifierAgent) {
 			a.Health, a.State, a.AttestationStatus = tenant.HealthFailed, "Invalid Quote", "FAIL"
 			a.LastEventID, a.SeverityLevel, a.LastEvent = &event, &severity, "a file was used that the runtime policy does not list"
 		}, []string{"failed: 7 quotes accepted before\n", "SAYS  FAIL\n",
 			"LAST FAILURE   a file was used that the runtime policy does not list\n               ima.validation.ima-ng.not_in_allowlist (severity 6)\n"}, nil},
-		{"stopped", func(a *tenant.VerifierAgent) { a.Health = tenant.HealthStopped }, []string{"stopped: the verifier no longer asks"}, nil},
+		{"stopped", func(a *tenant.VerifierAgent) {
+			a.Health, a.Reason = tenant.HealthStopped, "the verifier was told to stop attesting it"
+		}, []string{"stopped: the verifier was told to stop"}, nil},
 		{"push", func(a *tenant.VerifierAgent) { a.State, a.IP, a.Port = "", nil, nil }, []string{"STATE          (push model)\n", "ADDRESS        -\n"}, nil},
 		{"nothing checked", func(a *tenant.VerifierAgent) {
 			a.HasRuntimePolicy, a.HasMBRefstate, a.TPMPolicy = 0, 0, `{"mask": "0x0"}`
