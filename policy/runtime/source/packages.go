@@ -40,14 +40,14 @@ func (m *maker) packages(ctx context.Context, paths []string) ([]entry, error) {
 func (m *maker) readAll(ctx context.Context, names []string, workers int, read func(context.Context, string) (*Package, error)) ([]entry, error) {
 	m.move("rpm", 0, len(names), 0, false)
 	all := make([]*Package, len(names))
-	group, ctx := errgroup.WithContext(ctx)
+	group, work := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
 	for i, name := range names {
-		if ctx.Err() != nil {
+		if work.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			p, err := read(ctx, name)
+			p, err := read(work, name)
 			if err != nil {
 				return &InputError{Source: "RPM package", Path: name, Err: err}
 			}

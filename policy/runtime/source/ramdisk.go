@@ -74,7 +74,7 @@ type disk struct {
 // the other formats do not say reliably where they end; that is said.
 func (d *disk) read(r *bufio.Reader) (map[string]string, error) {
 	files := map[string]string{}
-	var early map[string]string
+	early := map[string]string{}
 	for part := 0; ; part++ {
 		if err := skipZeros(r); errors.Is(err, io.EOF) {
 			break
@@ -89,15 +89,13 @@ func (d *disk) read(r *bufio.Reader) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(files, early)
-		early = nil
 		if format == "cpio" {
 			one, err := d.archive(newCPIOReader(content))
 			if err != nil {
 				return nil, err
 			}
 			if allEarly(one) {
-				early = one
+				maps.Copy(early, one)
 			} else {
 				maps.Copy(files, one)
 			}

@@ -237,7 +237,7 @@ func (r *remote) fileLists(ctx context.Context, reference string) ([]entry, erro
 	if err != nil {
 		return nil, err
 	}
-	return r.packageEntries(reference, p, nil), nil
+	return r.packageEntries(reference, p, map[string]int{}), nil
 }
 
 // primary lists the locations of all packages of type rpm.
@@ -284,6 +284,7 @@ type ranged struct {
 	offset    int64
 	step      int64
 	body      io.ReadCloser
+	got       bool // something came of the present range
 	whole     bool
 }
 
@@ -301,14 +302,17 @@ func (r *ranged) Read(p []byte) (int, error) {
 				response.Body.Close()
 				return 0, errors.New("the server does not send parts of files")
 			}
-			r.body, r.whole = response.Body, response.StatusCode == http.StatusOK
+			r.body, r.got, r.whole = response.Body, false, response.StatusCode == http.StatusOK
 			r.step *= 2
 		}
 		n, err := r.body.Read(p)
 		r.offset += int64(n)
+		r.got = r.got || n > 0
 		if errors.Is(err, io.EOF) {
 			r.close()
-			err = nil
+			if err = nil; !r.got { // the file ends where the range begins
+				err = io.EOF
+			}
 		}
 		if n > 0 || err != nil {
 			return n, err
