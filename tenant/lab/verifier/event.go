@@ -70,24 +70,14 @@ func ofQuoteError(err error) event {
 	if !errors.As(err, &refused) {
 		return internalEvent("exception", err)
 	}
-	words := message{Message: "Quote data validation", Error: err.Error()}
-	switch refused.Check {
-	case quote.CheckFormat, quote.CheckAK:
+	switch id := refused.Check.EventID(); {
+	case id == ofVerifier+"exception":
 		return internalEvent("exception", err)
-	case quote.CheckAcceptedHash:
-		return event{ofQuote + "invalid_hash_alg", words}
-	case quote.CheckAcceptedEnc:
-		return event{ofQuote + "invalid_enc_alg", words}
-	case quote.CheckAcceptedSign:
-		return event{ofQuote + "invalid_sign_alg", words}
-	case quote.CheckTransportKey:
-		return event{ofQuote + "no_pubkey", words}
-	case quote.CheckPCR16Missing:
-		return event{ofPCR + "missing_pcr_16", words}
-	case quote.CheckPCR16Binding:
-		return event{ofPCR + "invalid_pcr_16", compared{Got: refused.Found, Expected: refused.Expected}}
+	case refused.Check == quote.CheckPCR16Binding:
+		return event{id, compared{Got: refused.Found, Expected: refused.Expected}}
+	default:
+		return event{id, message{Message: "Quote data validation", Error: err.Error()}}
 	}
-	return event{ofQuote + "quote_validation", words}
 }
 
 // ofFindings turns the findings of a policy's evaluation into events; fallback
