@@ -55,6 +55,9 @@ type Options struct {
 	EvidenceDir string
 	// Interval is the time between two quotes, 0 for half a second.
 	Interval time.Duration
+	// Push makes it a lab of the push model: the verifier asks nobody, and the
+	// agents attest themselves. A directory keeps its model.
+	Push bool
 	// Env is the environment in the form of os.Environ: KEYLIME_AGENT_<OPTION>
 	// in it overrides options of all agents, and payload scripts run with it.
 	Env []string
@@ -65,9 +68,12 @@ type Options struct {
 
 // AgentInfo says how to speak of and to an agent of the lab.
 type AgentInfo struct {
-	ID   string `json:"id"`
+	ID string `json:"id"`
+	// Host and Port are where it listens; with Push nobody does.
 	Host string `json:"host"`
 	Port int    `json:"port"`
+	// Push: it is an agent of the push model.
+	Push bool `json:"push_model,omitempty"`
 	// Dir is the agent's own directory: agent.conf, agent.conf.d, secure, and
 	// the boot log and IMA list it reports.
 	Dir string `json:"dir"`
@@ -92,8 +98,8 @@ type Lab struct {
 // Whatever fails, nothing is left running. ctx bounds the start only; the lab
 // runs until Close.
 //
-// Errors: [ErrRunning] if a lab runs in the directory already,
-// *agent.ConfigError for an agent's configuration that cannot be used, and
+// Errors: [ErrRunning] if a lab runs in the directory already, [ErrModel] if it
+// holds a lab of the other model, *agent.ConfigError for an agent's configuration that cannot be used, and
 // those of the system.
 func Up(ctx context.Context, o Options) (*Lab, error) {
 	log := o.Log
@@ -150,6 +156,9 @@ func (l *Lab) start(ctx context.Context, o Options, boot recorded.Boot, log func
 	if err := l.loadSettings(); err != nil {
 		return err
 	}
+	if err := l.chooseModel(o.Push); err != nil {
+		return err
+	}
 	trust, err := l.makeTrust()
 	if err != nil {
 		return err
@@ -167,7 +176,7 @@ func (l *Lab) start(ctx context.Context, o Options, boot recorded.Boot, log func
 		return fmt.Errorf("lab: %w", err)
 	}
 	l.verifier, err = startOn([]int{l.settings.VerifierPort}, func(ports []int) (*verifier.Server, error) {
-		return verifier.Start(verifier.Options{Host: host, Port: ports[0], TLS: serverTLS, Agents: agents,
+		return verifier.Start(verifier.Options{Host: host, Port: ports[0], TLS: serverTLS, Agents: agents, Push: l.settings.Push,
 			Interval: o.Interval, RetryInterval: max(o.Interval, shortestRetry), StateFile: filepath.Join(l.dir, "verifier.json"), Log: log})
 	})
 	if err != nil {

@@ -43,6 +43,8 @@ type settings struct {
 	RegistrarPort    int   `json:"registrar_port"`
 	RegistrarTLSPort int   `json:"registrar_tls_port"`
 	AgentPorts       []int `json:"agent_ports"`
+	// Push: it is a lab of the push model.
+	Push bool `json:"push_model,omitempty"`
 }
 
 // agentPort is the port that agent number n had before, 0 for a free one.
@@ -56,7 +58,7 @@ func (s settings) agentPort(n int) int {
 func (l *Lab) loadSettings() error { return serve.LoadState(l.path(settingFile), &l.settings) }
 
 func (l *Lab) saveSettings() error {
-	l.settings = settings{VerifierPort: l.verifier.Port(), RegistrarPort: l.registrar.Port(), RegistrarTLSPort: l.registrar.TLSPort()}
+	l.settings = settings{VerifierPort: l.verifier.Port(), RegistrarPort: l.registrar.Port(), RegistrarTLSPort: l.registrar.TLSPort(), Push: l.settings.Push}
 	for _, m := range l.members {
 		l.settings.AgentPorts = append(l.settings.AgentPorts, m.info().Port)
 	}

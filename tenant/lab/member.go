@@ -45,6 +45,10 @@ type member struct {
 	// for a verifier to notice, as with a real machine. One that does not notice
 	// expects the old transport key.
 	rest time.Duration
+	// verifier is who the agent attests itself to, every interval; nil outside
+	// of the push model.
+	verifier agent.Attestor
+	interval time.Duration
 
 	mu      sync.Mutex
 	machine *agent.Machine
@@ -65,7 +69,12 @@ func (l *Lab) startMembers(ctx context.Context, o Options, boot recorded.Boot, e
 		m := &member{dir: l.path(memberName + strconv.Itoa(n+1)), env: o.Env, log: log, ekCA: ekCA, boot: boot}
 		m.conf = func(port int) [][2]string { return l.options(n, port) }
 		m.rest = o.Interval * 3 / 2
-		m.known.Port = l.settings.agentPort(n)
+		if l.settings.Push {
+			m.conf = func(int) [][2]string { return l.pushOptions(n) }
+			m.verifier, m.interval = l.verifier, o.Interval
+		} else {
+			m.known.Port = l.settings.agentPort(n)
+		}
 		l.members = append(l.members, m)
 		group.Go(func() error { return m.start(ctx) })
 	}
@@ -126,11 +135,12 @@ func (m *member) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.running, err = agent.Start(ctx, agent.Options{Config: config, Machine: m.machine, EKCertPEM: certPEM, Env: scriptEnv(m.env), Log: m.log})
+	m.running, err = agent.Start(ctx, agent.Options{Config: config, Machine: m.machine, EKCertPEM: certPEM, Env: scriptEnv(m.env), Log: m.log,
+		Attestor: m.verifier, AttestEvery: m.interval})
 	if err != nil {
 		return err
 	}
-	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir}
+	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir, Push: m.verifier != nil}
 	return nil
 }
 

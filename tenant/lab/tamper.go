@@ -20,10 +20,10 @@ type Tampering struct {
 	Agent string `json:"agent,omitempty"`
 	// PCR extends a register with a digest that no policy knows.
 	PCR *int `json:"pcr,omitempty"`
-	// Stop ends the agent's server, as if the machine had been switched off.
+	// Stop ends the agent, as if the machine had been switched off.
 	Stop bool `json:"stop,omitempty"`
-	// Restart ends the agent's server, if it runs, and starts it again; it
-	// reads its configuration anew.
+	// Restart ends the agent, if it runs, and starts it again; it reads its
+	// configuration anew.
 	Restart bool `json:"restart,omitempty"`
 	// Run runs a file, as the kernel of the machine sees it: IMA measures its
 	// path and content. A path that does not exist here is measured with a
@@ -82,6 +82,8 @@ func tamper(ctx context.Context, members []*member, t Tampering) (string, error)
 	case t.PCR != nil:
 		return fmt.Sprintf("PCR %d of agent %s has been extended with a digest that no policy knows", *t.PCR, id),
 			m.machine.ExtendPCR(*t.PCR, "tampered with in the lab")
+	case t.Stop && m.known.Push:
+		return fmt.Sprintf("agent %s does not attest itself any more", id), m.stopLocked()
 	case t.Stop:
 		return fmt.Sprintf("agent %s does not answer any more", id), m.stopLocked()
 	case t.Run != "":

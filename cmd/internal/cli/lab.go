@@ -24,6 +24,11 @@ func newLabCmd(a *app) *cobra.Command {
 on loopback, in one process, with a throw-away CA. It speaks the real protocol over
 real TLS, quotes are really signed and verified, and policies are really evaluated.
 
+With --push the verifier runs in push mode: it asks nobody, and the agents attest themselves.
+They hand their evidence over inside this process, where it is judged like any other; the
+session protocol of push attestation (API 3.0) is not spoken, so that agents of another
+making cannot attest themselves to this verifier. A tenant sees no difference.
+
 The agents boot from a boot log and an IMA list that were recorded on a virtual machine.
 It is for learning, demos and tests, and is no production server: payload scripts run
 on this machine, as you.`,
@@ -44,6 +49,7 @@ type labFlags struct {
 	dir, evidence string
 	agents        int
 	interval      seconds
+	push          bool
 }
 
 func (f *labFlags) add(flags *pflag.FlagSet) {
@@ -51,6 +57,7 @@ func (f *labFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.agents, "agents", 1, "`NUMBER` of agents")
 	flags.StringVar(&f.evidence, "evidence", "", "boot the agents from `DIR`: binary_bios_measurements, and ima_ascii.txt or ascii_runtime_measurements")
 	flags.Var(&f.interval, "interval", "time between two quotes, `DURATION` (default 0.5s)")
+	flags.BoolVar(&f.push, "push", false, "push model: the agents attest themselves (see keylime_tenant lab --help); --dir keeps its model")
 }
 
 // up starts the lab that the options describe.
@@ -58,7 +65,7 @@ func (f *labFlags) up(ctx context.Context, a *app) (*lab.Lab, error) {
 	if f.agents < 0 {
 		return nil, usagef("--agents %d: there cannot be fewer than none", f.agents)
 	}
-	o := lab.Options{Dir: f.dir, Agents: f.agents, EvidenceDir: f.evidence, Interval: time.Duration(f.interval), Env: a.env, Log: a.labLog()}
+	o := lab.Options{Dir: f.dir, Agents: f.agents, EvidenceDir: f.evidence, Interval: time.Duration(f.interval), Push: f.push, Env: a.env, Log: a.labLog()}
 	if f.agents == 0 {
 		o.Agents = -1
 	}
@@ -92,6 +99,8 @@ func labFailure(err error) error {
 		return nil
 	case errors.Is(err, lab.ErrRunning):
 		return &statusError{Code: exitConflict, Err: &advisedError{Err: err, Advice: "end it first, or use another --dir"}}
+	case errors.Is(err, lab.ErrModel):
+		return &statusError{Code: exitConflict, Err: &advisedError{Err: err, Advice: "use another --dir for --push, or leave --push out"}}
 	case errors.Is(err, lab.ErrNotRunning):
 		return &statusError{Code: exitNotFound, Err: &advisedError{Err: err, Advice: "keylime_tenant lab up starts one, and says its directory"}}
 	case errors.Is(err, lab.ErrNoAgent):
@@ -109,6 +118,7 @@ type labResult struct {
 	Verifier       string          `json:"verifier"`
 	Registrar      string          `json:"registrar"`
 	RegistrarPlain string          `json:"registrar_for_agents"`
+	Push           bool            `json:"push_model"`
 	Agents         []lab.AgentInfo `json:"agents"`
 	elapsed        time.Duration
 	env            []string
@@ -129,8 +139,17 @@ func (r *labResult) Screen() render.Screen {
 		{Name: "VERIFIER", Value: r.Verifier},
 		{Name: "REGISTRAR", Value: r.Registrar + " (agents register at " + r.RegistrarPlain + ")"},
 	}
+	addOptions := ""
+	if r.Push {
+		addOptions = " --push-model"
+		fields[0].Value += " (push mode: it asks nobody for quotes)"
+	}
 	for _, a := range r.Agents {
-		fields = append(fields, render.Field{Name: "AGENT", Value: fmt.Sprintf("%s at %s:%d", a.ID, a.Host, a.Port)})
+		where := fmt.Sprintf("%s at %s:%d", a.ID, a.Host, a.Port)
+		if a.Push {
+			where = a.ID + " (attests itself, and listens to nobody)"
+		}
+		fields = append(fields, render.Field{Name: "AGENT", Value: where})
 	}
 	fields = append(fields, render.Field{Name: "DIRECTORY", Value: r.Dir})
 	lines := []string{"In another terminal:", ""}
@@ -139,7 +158,7 @@ func (r *labResult) Screen() render.Screen {
 	}
 	lines = append(lines,
 		"  keylime_tenant reglist",
-		`  keylime_tenant add "$LAB_AGENT" --wait attested`,
+		`  keylime_tenant add "$LAB_AGENT"`+addOptions+` --wait attested`,
 		`  keylime_tenant cvstatus "$LAB_AGENT"`,
 		"  keylime_tenant lab tamper --help",
 		"", fmt.Sprintf("The lab is up after %.1f s. Ctrl-C ends it.", r.elapsed.Seconds()))
@@ -159,7 +178,8 @@ func newLabUpCmd(a *app) *cobra.Command {
 Each agent has a directory of its own in the lab's: agent.conf, drop-ins in agent.conf.d,
 what it has decrypted in secure, and the boot log and IMA list it reports.`,
 		`keylime_tenant lab up
-keylime_tenant lab up --agents 3 --dir /tmp/lab`,
+keylime_tenant lab up --agents 3 --dir /tmp/lab
+keylime_tenant lab up --push`,
 		noArgs, func(ctx context.Context, _ []string) (err error) {
 			begun := a.now()
 			l, err := flags.up(ctx, a)
@@ -172,7 +192,7 @@ keylime_tenant lab up --agents 3 --dir /tmp/lab`,
 				return err
 			}
 			err = a.show(&labResult{Dir: l.Dir(), TenantConf: l.TenantConf(), Verifier: l.VerifierAddr(), Registrar: l.RegistrarAddr(),
-				RegistrarPlain: l.RegistrarPlainAddr(), Agents: l.Agents(), elapsed: a.now().Sub(begun), env: env})
+				RegistrarPlain: l.RegistrarPlainAddr(), Push: l.Push(), Agents: l.Agents(), elapsed: a.now().Sub(begun), env: env})
 			if err != nil {
 				return err
 			}

@@ -34,6 +34,11 @@ type Options struct {
 	EKCertPEM []byte
 	// Env is the environment of payload scripts and revocation actions.
 	Env []string
+	// Attestor makes it an agent of the push model, which listens to nobody and
+	// attests itself to this verifier every AttestEvery (0: 2 s); nil means that
+	// it is asked.
+	Attestor    Attestor
+	AttestEvery time.Duration
 	// Log is told what happens, in single lines, from any goroutine; nil means
 	// nobody listens.
 	Log func(line string)
@@ -55,7 +60,7 @@ type Agent struct {
 	nkPEM   string
 	certPEM string // "" when the agent serves plain HTTP
 
-	listener *serve.Listener
+	listener *serve.Listener // nil in the push model
 	keys     keyStore
 
 	// work is what outlives a request: payload scripts and actions. The context
@@ -68,9 +73,10 @@ type Agent struct {
 }
 
 // Start makes the agent's keys and certificate as far as they do not exist yet,
-// listens, and registers and activates the agent with the registrar. Whatever
-// fails, nothing is left running. ctx bounds the start only; the agent runs
-// until Close.
+// listens, and registers and activates the agent with the registrar; one of the
+// push model begins to attest itself instead of listening. Whatever fails,
+// nothing is left running. ctx bounds the start only; the agent runs until
+// Close.
 //
 // Errors: *[ConfigError] for files that cannot be used, *client.Error for calls
 // to the registrar, and the system's for an address in use.
@@ -98,28 +104,47 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 	if err := a.saveTransportKey(); err != nil {
 		return nil, err
 	}
-	tlsConfig, err := a.serverTLS()
-	if err != nil {
-		return nil, err
-	}
 	a.workCtx, a.stopWork = context.WithCancel(context.Background())
-	if a.listener, err = serve.Listen(a.config.IP, a.config.Port, a, tlsConfig); err != nil {
-		a.stopWork()
-		return nil, fmt.Errorf("agent %s: %w", a.id, err)
+	if o.Attestor == nil {
+		if err := a.listen(); err != nil {
+			a.stopWork()
+			return nil, err
+		}
 	}
-	a.logf("listening on %s", a.listener.Addr())
 	if err := a.register(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("agent %s: registering with %s: %w", a.id, a.registrarAddr(), err), a.Close())
 	}
 	a.logf("registered with %s and activated", a.registrarAddr())
+	if o.Attestor != nil {
+		a.attest(o.Attestor, o.AttestEvery)
+	}
 	return a, nil
+}
+
+// listen starts to answer for quotes and keys.
+func (a *Agent) listen() error {
+	tlsConfig, err := a.serverTLS()
+	if err != nil {
+		return err
+	}
+	if a.listener, err = serve.Listen(a.config.IP, a.config.Port, a, tlsConfig); err != nil {
+		return fmt.Errorf("agent %s: %w", a.id, err)
+	}
+	a.logf("listening on %s", a.listener.Addr())
+	return nil
 }
 
 // ID is the agent's id.
 func (a *Agent) ID() string { return a.id }
 
-// Port is the TCP port listened on.
-func (a *Agent) Port() int { return a.listener.Port() }
+// Port is the TCP port listened on; in the push model, where there is none, the
+// one that the agent is registered with.
+func (a *Agent) Port() int {
+	if a.listener == nil {
+		return a.config.ContactPort
+	}
+	return a.listener.Port()
+}
 
 // Machine is what the agent reports on.
 func (a *Agent) Machine() *Machine { return a.machine }
@@ -133,7 +158,9 @@ func (a *Agent) Registrar() string { return a.registrarAddr() }
 func (a *Agent) Close() error {
 	var err error
 	a.closing.Do(func() {
-		err = a.listener.Close()
+		if a.listener != nil {
+			err = a.listener.Close()
+		}
 		a.stopWork()
 		a.work.Wait()
 	})

@@ -81,12 +81,23 @@ func (a *Agent) integrityQuote(r *http.Request, version string) answer {
 	if err != nil || first < 0 {
 		first = 0
 	}
-	result, shown, err := a.quote(nonce, uint32(mask), version)
+	result, err := a.evidence(nonce, uint32(mask), first, version)
 	if err != nil {
 		return a.noQuote(err)
 	}
 	if partial == "0" {
 		result.PubKeyPEM = a.nkPEM
+	}
+	return success(result)
+}
+
+// evidence is a quote of the registers of a mask, without the transport key,
+// with the lists that explain them; that of IMA begins with its line number
+// first.
+func (a *Agent) evidence(nonce string, mask uint32, first int, version string) (wire.IntegrityQuote, error) {
+	result, shown, err := a.quote(nonce, mask, version)
+	if err != nil {
+		return wire.IntegrityQuote{}, err
 	}
 	// The Rust agent does not say when it was booted; verifiers know what to do
 	// with it, and need it when a list begins anew that is not shorter than
@@ -101,7 +112,7 @@ func (a *Agent) integrityQuote(r *http.Request, version string) answer {
 		log := base64.StdEncoding.EncodeToString(shown.Log)
 		result.MBLog = &log
 	}
-	return success(result)
+	return result, nil
 }
 
 // fromEntry is the list from its nth line on; the whole list if it is shorter.

@@ -80,7 +80,7 @@ func (a *Agent) registration() registrar.RegisterRequest {
 		host = a.config.IP
 	}
 	if port == 0 {
-		port = registrar.Port(a.listener.Port())
+		port = registrar.Port(a.Port())
 	}
 	cert := registrar.Disabled
 	if a.certPEM != "" {

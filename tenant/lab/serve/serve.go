@@ -69,6 +69,8 @@ type Answer struct {
 	Results any
 	// Empty leaves the body out.
 	Empty bool
+	// Indent formats this body as the registrar does, whatever API.Indent says.
+	Indent bool
 }
 
 // OK is the answer 200 Success with results; nil results are {}.
@@ -279,7 +281,7 @@ func (a *API) write(w http.ResponseWriter, answer Answer) {
 		w.WriteHeader(code)
 		return
 	}
-	body, err := answer.body(a.Indent)
+	body, err := answer.body(a.Indent || answer.Indent)
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 		return

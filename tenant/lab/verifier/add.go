@@ -69,9 +69,12 @@ func (s *Server) add(r *serve.Request) serve.Answer {
 	if !ok {
 		return no
 	}
-	if no, ok := transportable(&request); !ok {
+	if s.o.Push {
+		request.CloudagentIP, request.CloudagentPort = nil, nil // nobody is asked there
+	} else if no, ok := transportable(request); !ok {
 		return no
 	}
+	request.SupportedVersion = spoken(request.SupportedVersion)
 	runtime, no, ok := readRuntime(request.RuntimePolicy)
 	if request.RuntimePolicy != "" && !ok {
 		return no
@@ -104,7 +107,11 @@ func (s *Server) add(r *serve.Request) serve.Answer {
 	e.Record = s.newRecord(e)
 	s.agents[id] = e
 	s.order = append(s.order, id)
-	s.poll(e)
+	if s.o.Push {
+		e.Push = &pushed{Accept: true}
+	} else {
+		s.poll(e)
+	}
 	return s.saved(serve.OK(nil))
 }
 
@@ -116,18 +123,24 @@ func nameOr(name, id string) string {
 }
 
 // transportable says whether the agent can be asked at all.
-func transportable(request *wire.AddRequest) (serve.Answer, bool) {
+func transportable(request wire.AddRequest) (serve.Answer, bool) {
 	if request.MTLSCert == nil || *request.MTLSCert == registrar.Disabled {
 		return serve.Fail(http.StatusBadRequest, "mTLS certificate for agent is required!"), false
 	}
 	if request.CloudagentIP == nil || request.CloudagentPort == nil {
 		return exception("'cloudagent_ip': this lab's verifier asks agents itself, and must know where"), false
 	}
-	version, err := client.ParseVersion(request.SupportedVersion)
-	if err != nil || version.Major != client.Current().Major || version.Compare(client.Current()) > 0 {
-		request.SupportedVersion = client.Current().String()
-	}
 	return serve.Answer{}, true
+}
+
+// spoken is the version to speak with an agent: the one posted, or the current
+// one if that is none (PROTOCOL.md 2.3).
+func spoken(text string) string {
+	version, err := client.ParseVersion(text)
+	if err != nil || version.Major != client.Current().Major || version.Compare(client.Current()) > 0 {
+		return client.Current().String()
+	}
+	return text
 }
 
 func (s *Server) checkRuntimeName(request wire.AddRequest) (serve.Answer, bool) {
@@ -158,12 +171,18 @@ func (s *Server) checkMBName(id string, request wire.AddRequest) (serve.Answer, 
 // caller holds the lock.
 func (s *Server) newRecord(e *enrolled) wire.Record {
 	q := e.Request
-	port := int(*q.CloudagentPort)
 	record := wire.Record{
-		OperationalState: wire.Start, V: q.V, IP: q.CloudagentIP, Port: &port,
+		OperationalState: wire.Start, V: q.V, IP: q.CloudagentIP,
 		TPMPolicy: q.TPMPolicy, MetaData: q.Metadata,
 		AcceptTPMHashAlgs: q.AcceptTPMHashAlgs, AcceptTPMEncryptionAlgs: q.AcceptTPMEncryptionAlgs, AcceptTPMSigningAlgs: q.AcceptTPMSigningAlgs,
 		VerifierID: s.o.ID, VerifierIP: q.VerifierIP, VerifierPort: q.VerifierPort,
+	}
+	if q.CloudagentPort != nil {
+		port := int(*q.CloudagentPort)
+		record.Port = &port
+	}
+	if s.o.Push {
+		record.OperationalState = wire.GetQuote // and stays there
 	}
 	if record.VerifierIP == "" {
 		record.VerifierIP = s.o.Host

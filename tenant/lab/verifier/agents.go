@@ -30,6 +30,9 @@ func (s *Server) record(e *enrolled) wire.Record {
 	case wire.Failed, wire.InvalidQuote, wire.TenantQuoteFailed:
 		r.AttestationStatus = "FAIL"
 	}
+	if e.Push != nil {
+		r.AttestationStatus = s.pushStatus(e)
+	}
 	r.AttestationPeriod = wholeSeconds(s.o.Interval)
 	r.MaximumAttestationInterval = wholeSeconds(intervals * s.o.Interval)
 	return r
@@ -132,13 +135,18 @@ func (s *Server) stopAgent(r *serve.Request) serve.Answer {
 }
 
 // reactivate answers PUT /agents/:id/reactivate. As with upstream it does
-// nothing for an agent that was stopped (PROTOCOL.md 4.5).
+// nothing for an agent that was stopped, and takes back of one of the push model
+// that it is late, but no failure (PROTOCOL.md 4.5).
 func (s *Server) reactivate(r *serve.Request) serve.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.agents[r.Params["id"]]
 	if e == nil {
 		return serve.Fail(http.StatusBadRequest, noRow)
+	}
+	if e.Push != nil {
+		e.Push.Accept, e.Push.Due = true, time.Time{}
+		return s.saved(serve.OK(nil))
 	}
 	if state := e.Record.OperationalState; state == wire.TenantQuoteFailed || state == wire.Terminated {
 		return serve.OK(nil)

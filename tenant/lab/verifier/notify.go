@@ -60,7 +60,9 @@ func (s *Server) notify(e *enrolled, kind string, ev event) {
 	key := string(e.Request.RevocationKey)
 	var targets []target
 	for _, id := range s.order {
-		targets = append(targets, target{id, s.agents[id].Request})
+		if other := s.agents[id]; other.Push == nil { // the others cannot be reached
+			targets = append(targets, target{id, other.Request})
+		}
 	}
 	s.work.Go(func() {
 		signature, err := s.signNotice(key, text)

@@ -1,7 +1,9 @@
 // Package verifier is the lab's verifier: it is told which agents to attest and
 // by which policies, asks each for a quote again and again, and releases the
 // share V of a payload key only after a quote that passed every check
-// (PROTOCOL.md section 4, API 2.0 to 2.6, pull model).
+// (PROTOCOL.md section 4, API 2.0 to 2.6). That is the pull model; in push mode
+// ([Options.Push]) agents come by themselves and are judged alike, and there is
+// no V to release.
 //
 // What it checks of a quote: the signature by the AK it was given, nonce, PCR
 // values, clock and the binding of the transport key (tenant/quote); the values
@@ -55,6 +57,10 @@ type Options struct {
 	ID string
 	// TLS has the server's certificate and the CAs of its clients.
 	TLS *tls.Config
+	// Push makes it a verifier in push mode, which asks no agent: agents hand in
+	// their evidence by [Server.Challenge] and [Server.Attest], and there is no
+	// GET /version (PROTOCOL.md 2.2).
+	Push bool
 	// Agents is the client certificate that agents see.
 	Agents *client.TLSMaterial
 	// Interval is the time between two quotes, 0 for 2 s.
@@ -177,7 +183,11 @@ func (s *Server) Handler(secure bool) http.Handler {
 	admin := func(method, path, action string, handle func(*serve.Request) serve.Answer) serve.Route {
 		return serve.Route{Method: method, Path: path, Rights: serve.Admin, Action: action, Handle: handle}
 	}
-	api.Routes = append(serve.VersionRoutes("/version", "/versions"),
+	versions := serve.VersionRoutes
+	if s.o.Push {
+		versions = gone
+	}
+	api.Routes = append(versions("/version", "/versions"),
 		admin(http.MethodGet, "/agents", "list_agents", s.list),
 		serve.Route{Method: http.MethodGet, Path: one, Rights: serve.AdminOrOwner, Action: "read_agent", Handle: s.show},
 		admin(http.MethodPost, one, "create_agent", s.add),
@@ -209,6 +219,9 @@ type enrolled struct {
 	// RuntimeName and MBName are the names of its policies.
 	RuntimeName string `json:"runtime_policy_name"`
 	MBName      string `json:"mb_policy_name"`
+	// Push is what there is of an agent of the push model, nil for one that is
+	// asked for quotes.
+	Push *pushed `json:"push,omitempty"`
 
 	poller *poller // nil when it is not polled
 }
@@ -237,6 +250,9 @@ func (s *Server) load() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range st.Agents {
+		if s.o.Push || e.Push != nil {
+			continue // nobody to ask
+		}
 		switch e.Record.OperationalState {
 		case wire.Start, wire.GetQuote, wire.GetQuoteRetry, wire.ProvideV, wire.ProvideVRetry:
 			s.poll(e)
