@@ -33,7 +33,9 @@ type servers struct {
 	slept func(time.Duration)
 }
 
-func newServers() *servers { return &servers{calls: map[string]int{}, now: time.Unix(1_800_000_000, 0)} }
+func newServers() *servers {
+	return &servers{calls: map[string]int{}, now: time.Unix(1_800_000_000, 0)}
+}
 
 func (s *servers) tenant() *Tenant {
 	return &Tenant{

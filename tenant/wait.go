@@ -106,7 +106,7 @@ func (t *Tenant) Wait(ctx context.Context, r WaitRequest) (*WaitResult, error) {
 		switch {
 		case reached:
 			return w.result, nil
-		case err != nil && interrupted(ctx) != nil:
+		case interrupted(ctx) != nil:
 			return nil, &StepError{Step: StepWaitFor, ID: r.ID, Err: interrupted(ctx)}
 		case err != nil && limited.Err() == nil:
 			return nil, err

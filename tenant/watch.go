@@ -147,7 +147,7 @@ func (w *watcher) look(ctx context.Context, look int) (*Snapshot, error) {
 	if look == 1 && registrarErr != nil && verifierErr != nil {
 		return nil, &BothError{Verifier: verifierErr, Registrar: registrarErr}
 	}
-	s := &Snapshot{Look: look, }
+	s := &Snapshot{Look: look}
 	now, mono := w.t.now(), w.elapsed()
 	w.noteClock(s, now, mono)
 	s.FleetResult = w.result(now, mono, registrarErr, verifierErr)
