@@ -17,7 +17,8 @@ const (
 	rowSchema    = "a runtime policy against the schema is told beforehand, and sent all the same"
 	rowPCR       = "PCR 0-23, digests of a known length"
 	rowPush      = "a payload in the push model is told to be withheld"
-	rowIDs       = "the default id is only spoken of where an id is used; dots alone are no id"
+	rowIDs       = "the default id is only spoken of where an id is used"
+	rowDots      = "dots alone are no id"
 	rowAbsent    = "delete and regdelete say that there was nothing"
 	rowVersions  = "versions are compared as integers, other spellings refused"
 	rowEK        = "EK certificates: a real chain, key equality, and the cause"
@@ -108,7 +109,7 @@ func registeredCalls() []call {
 	all = append(all, decidedCalls(registered, rowIDs, 0, "-c reglist", "-c cvlist", "-c bulkinfo", "-c listruntimepolicy", "-c listmbpolicy")...)
 	all = append(all, plain(registered, "lists", "-c reglist -u $ID", "-c cvlist -u $ID", "-c cvlist -u $ID -vi default", "-c cvlist -u $ID -vi other", "-c bulkinfo -u $ID", "-c bulkinfo -u $ID -vi other",
 		"-c listruntimepolicy -u $ID", "-c listmbpolicy -u $ID", "-c cvlist --supported-version 2.1 -u $ID", "-c cvlist -u $ID --push", "-c reglist -u $ID -vi x", "-c frobnicate -u $ID")...)
-	all = append(all, decidedCalls(registered, rowIDs, 1, "-c cvstatus -u ..", "-c cvstatus -u .", "-c frobnicate")...)
+	all = append(all, append(decidedCalls(registered, rowDots, 1, "-c cvstatus -u ..", "-c cvstatus -u ."), decidedCalls(registered, rowIDs, 1, "-c frobnicate")...)...)
 	all = append(all, call{name: "id with a blank", argv: "-c cvstatus -u", args: []string{"bad uuid"}, code: -1},
 		call{name: "id with a slash", argv: "-c cvstatus -u a/b", code: -1},
 		call{name: "bad id, verb without", argv: "-c cvlist -u", args: []string{"bad uuid"}, code: -1})
