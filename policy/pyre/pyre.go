@@ -11,6 +11,12 @@
 // with a limit of time for the rest (look-around, back-references, atomic
 // groups). Passing the limit is an error and never a "no".
 //
+// Where CPython's answer depends on what it tried before, as with a condition
+// on a group that is still open, a match is an error. One difference is known:
+// when an iteration of a repetition matches the empty text and sets a group to
+// which a later iteration refers back, regexp2 may end the repetition where
+// CPython goes on.
+//
 // It works on text (str patterns), not on bytes, and only answers whether a
 // subject matches; there are no groups in its answers. Bytes of a subject that
 // are no UTF-8 count as U+FFFD each. Unicode data are those of Go (15.0) where
