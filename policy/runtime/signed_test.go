@@ -17,7 +17,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keylime/keylime-tenant/policy"
 	"github.com/keylime/keylime-tenant/policy/runtime/ima"
 )
 
