@@ -1,8 +1,6 @@
 package doctor
 
-import (
-	"strings"
-)
+import "fmt"
 
 // configuration looks at everything on this machine, and reads the TLS files.
 func (x *examiner) configuration() Hop {
@@ -40,27 +38,22 @@ func (x *examiner) configuration() Hop {
 // configurationMode looks whether a password can be read by everybody
 // (CVE-2022-23952 was that).
 func (x *examiner) configurationMode(h *Hop) {
-	if !x.Configuration.HoldsPassword {
+	path := x.Configuration.PasswordFile
+	if path == "" {
 		return
 	}
-	var open []string
-	for _, path := range x.Configuration.Files {
-		if r, err := rightsOf(path); err == nil && r.known && r.mode&othersRead != 0 {
-			open = append(open, path)
-		}
+	r, err := rightsOf(path)
+	switch {
+	case err != nil || !r.known:
+		h.skip(CheckConfigMode, ClassConfiguration, "who may read %s, which holds client_key_password, is not known here", safe(path))
+	case r.mode&othersRead == 0:
+		h.ok(CheckConfigMode, ClassConfiguration, "%s, which holds client_key_password, is not open to everybody", safe(path))
+	default:
+		h.add(Finding{Check: CheckConfigMode, Level: Problem, Class: ClassConfiguration,
+			Seen: fmt.Sprintf("everybody may read %s (%s), which holds client_key_password", safe(path), r.octal()),
+			Why:  "the password protects the private key, and whoever has both administrates all agents",
+			Fix:  "take the right to read from others", Command: "chmod o-rwx " + word(path)})
 	}
-	if len(open) == 0 {
-		h.ok(CheckConfigMode, ClassConfiguration, "the files with client_key_password are not open to everybody")
-		return
-	}
-	var words []string
-	for _, path := range open {
-		words = append(words, word(path))
-	}
-	h.add(Finding{Check: CheckConfigMode, Level: Problem, Class: ClassConfiguration,
-		Seen: "everybody may read " + safe(some(open)) + ", and client_key_password is set",
-		Why:  "the password protects the private key, and whoever has both administrates all agents",
-		Fix:  "take the right to read from others", Command: "chmod o-rwx " + strings.Join(words, " ")})
 }
 
 // tlsFiles is the part of the configuration that [TLS] needs.

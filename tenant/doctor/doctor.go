@@ -68,8 +68,8 @@ type Configuration struct {
 	TLSTrouble *Trouble
 	// Warnings are peculiarities of the files.
 	Warnings []Trouble
-	// HoldsPassword: one of the files holds a password.
-	HoldsPassword bool
+	// PasswordFile is the file that holds client_key_password; "" if none does.
+	PasswordFile string
 }
 
 // Trouble is what is wrong with a configuration, in the words of those who have

@@ -168,7 +168,7 @@ func (x *examiner) ekPins(h *Hop) {
 		return
 	}
 	h.ok(CheckEKPins, ClassConfiguration, "%s in %s", count(len(pins.List()), "pinned EK"), safe(x.EK.PinFile))
-	h.onlyOwnerChanges(CheckEKPins, "list of pinned EKs", x.EK.PinFile, "whoever changes it can let in TPMs of his own")
+	h.onlyOwnerChanges(CheckEKPinsMode, "list of pinned EKs", x.EK.PinFile, "whoever changes it can let in TPMs of his own")
 }
 
 // ekScript looks whether the script is there and can be run.
@@ -186,6 +186,7 @@ func (x *examiner) ekScript(h *Hop) {
 	case rightsErr == nil && r.known && r.mode&0o111 == 0:
 		bad(fmt.Sprintf("ek_check_script %s cannot be run (%s)", safe(x.EK.Script), r.octal()), "make it executable", "chmod +x "+word(x.EK.Script))
 	default:
-		h.onlyOwnerChanges(CheckEKScript, "ek_check_script", x.EK.Script, "it runs with your rights and decides which TPMs pass")
+		h.ok(CheckEKScript, ClassConfiguration, "ek_check_script %s can be run", safe(x.EK.Script))
+		h.onlyOwnerChanges(CheckEKScriptMode, "ek_check_script", x.EK.Script, "it runs with your rights and decides which TPMs pass")
 	}
 }

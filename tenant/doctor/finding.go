@@ -1,6 +1,9 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Level is how bad a finding is.
 type Level string
@@ -64,7 +67,9 @@ const (
 	CheckEKStoreDates   Check = "ek-store-dates"        // they are valid now
 	CheckEKStoreMode    Check = "ek-store-mode"         // only its owner may change the store
 	CheckEKPins         Check = "ek-pins"               // the list of pinned EKs can be read
+	CheckEKPinsMode     Check = "ek-pins-mode"          // only its owner may change it
 	CheckEKScript       Check = "ek-script"             // the script can be run
+	CheckEKScriptMode   Check = "ek-script-mode"        // only its owner may change it
 )
 
 // The checks of a server.
@@ -145,13 +150,13 @@ func (r *Report) Count(level Level) int {
 	return n
 }
 
-// Worst is the class of the worst problems: TLS before network before
-// configuration before the rest. None is false if there is no problem.
-func (r *Report) Worst() (class Class, any bool) {
+// Worst is the class of the worst findings of the levels given: TLS before
+// network before configuration before the rest. Any is false if there are none.
+func (r *Report) Worst(levels ...Level) (class Class, any bool) {
 	for _, class := range []Class{ClassTLS, ClassNetwork, ClassConfiguration, ClassOther} {
 		for _, h := range r.Hops {
 			for _, f := range h.Findings {
-				if f.Level == Problem && f.Class == class {
+				if f.Class == class && slices.Contains(levels, f.Level) {
 					return class, true
 				}
 			}

@@ -190,13 +190,21 @@ func (x *examiner) keyMode(h *Hop) {
 		h.skip(CheckKeyOwner, ClassConfiguration, "whom %s belongs to is not known here", safe(path))
 		return
 	}
-	if r.uid == 0 || r.uid == x.UID || r.uid == dir.uid {
-		h.ok(CheckKeyOwner, ClassConfiguration, "our private key belongs to user %d", r.uid)
-		return
+	h.add(ownerFinding(path, r.uid, dir.uid, x.UID))
+}
+
+// ownerFinding judges the owner of our key: root, ourselves, or whom its
+// directory belongs to, as Keylime's service does.
+func ownerFinding(path string, owner, dirOwner, me int) Finding {
+	f := Finding{Check: CheckKeyOwner, Level: OK, Class: ClassConfiguration, Seen: fmt.Sprintf("our private key belongs to user %d", owner)}
+	if owner == 0 || owner == me || owner == dirOwner {
+		return f
 	}
-	h.add(Finding{Check: CheckKeyOwner, Level: Warning, Class: ClassConfiguration,
-		Seen: fmt.Sprintf("our private key belongs to user %d, who is neither root, nor you (%d), nor the owner of its directory (%d)", r.uid, x.UID, dir.uid),
-		Why:  "that user can read and replace it", Fix: "give it to the owner of its directory", Command: fmt.Sprintf("chown %d %s", dir.uid, word(path))})
+	f.Level = Warning
+	f.Seen = fmt.Sprintf("our private key belongs to user %d, who is neither root, nor you (%d), nor the owner of its directory (%d)", owner, me, dirOwner)
+	f.Why, f.Fix = "that user can read and replace it", "give it to the owner of its directory"
+	f.Command = fmt.Sprintf("chown %d %s", dirOwner, word(path))
+	return f
 }
 
 // fileTrouble is the finding about a file that cannot be used.

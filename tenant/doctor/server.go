@@ -24,9 +24,12 @@ func (x *examiner) verifier(ctx context.Context) *seen {
 // unseen notes the checks that a failure before them has made impossible.
 func (s *seen) unseen(why string, checks ...Check) {
 	for _, check := range checks {
-		class := ClassTLS
-		if check == CheckVersions || check == CheckClock || check == CheckRelease {
-			class = ClassOther
+		class := ClassOther
+		switch check {
+		case CheckTCP:
+			class = ClassNetwork
+		case CheckTLSSpoken, CheckChain, CheckClientAsked, CheckClientRequired, CheckClientAccepted, CheckAgentPin, CheckAgentTLS:
+			class = ClassTLS
 		}
 		s.hop.skip(check, class, "%s", why)
 	}

@@ -5,6 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -29,6 +33,43 @@ func (c *Certificate) KeyHash() (string, error) {
 		return "", c.keyErr
 	}
 	return keyHash(c.key)
+}
+
+// Public is the certificate's key without the attributes that a TPM gives it:
+// Raw is nil. It fails if the key cannot be read.
+func (c *Certificate) Public() (Public, error) {
+	if c.keyErr != nil {
+		return Public{}, c.keyErr
+	}
+	return publicOf(c.key)
+}
+
+// ReadPublic reads an EK's public key from a file: a TPM2B_PUBLIC, as tpm2-tools
+// write it, or PEM of the type PUBLIC KEY, of which Raw is nil then.
+func ReadPublic(data []byte) (Public, error) {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return ParsePublic(data)
+	}
+	if block.Type != "PUBLIC KEY" {
+		return Public{}, fmt.Errorf("a PEM block %s is not a public key", shortened(block.Type))
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return Public{}, fmt.Errorf("public key: %w", err)
+	}
+	if algorithm := keyAlgorithm(key); !strings.HasPrefix(algorithm, "rsa") && !strings.HasPrefix(algorithm, "ecc") {
+		return Public{}, errors.New("the public key is not one that a TPM could have")
+	}
+	return publicOf(key)
+}
+
+func publicOf(key crypto.PublicKey) (Public, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return Public{}, err
+	}
+	return Public{Key: key, PEM: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}, nil
 }
 
 // IsFor says whether the certificate is for an EK.

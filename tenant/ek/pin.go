@@ -132,6 +132,11 @@ func (p *Pins) Verify(ekTPM []byte, agentID string) (Pin, error) {
 	if err != nil {
 		return Pin{}, &VerificationError{Check: CheckPublic, Err: err}
 	}
+	return p.VerifyKey(public, agentID)
+}
+
+// VerifyKey is [Pins.Verify] of a key that was read before.
+func (p *Pins) VerifyKey(public Public, agentID string) (Pin, error) {
 	if len(p.list) == 0 {
 		return Pin{}, pinListError(fmt.Errorf("the list of pinned EKs %s: %w", p.path, ErrNoPins))
 	}

@@ -49,6 +49,19 @@ func TestKeyHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for name, data := range map[string][]byte{"PEM": file, "TPM2B_PUBLIC": read(t, "sb-on/ek_tpm2b_public.bin")} {
+		if p, err := ek.ReadPublic(data); err != nil || p.KeyHash() != der || p.Hash() != text {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, bad := range [][]byte{nil, []byte("x"), read(t, "sb-on/ek_cert.pem"), []byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")} {
+		if p, err := ek.ReadPublic(bad); err == nil {
+			t.Errorf("%.20q: %v", bad, p)
+		}
+	}
+	if p, err := c.Public(); err != nil || p.KeyHash() != der || p.Hash() != text || !c.IsFor(p) {
+		t.Errorf("of the certificate: %v", err)
+	}
 	if hash, err := c.KeyHash(); err != nil || hash != der {
 		t.Errorf("of the certificate: %s, %v", hash, err)
 	}
