@@ -98,7 +98,9 @@ func (a *app) verbHelp(b *strings.Builder, cmd *cobra.Command) {
 	own := slices.DeleteFunc(shown(cmd.Flags()), func(f *pflag.Flag) bool { return inherited.Lookup(f.Name) != nil })
 	writeOptions(b, "Options", own, a.helpWidth())
 	cmd.VisitParents(func(parent *cobra.Command) {
-		writeOptions(b, "Options of "+parent.Name(), shown(parent.PersistentFlags()), a.helpWidth())
+		// An option that the verb has in another meaning is not the parent's here.
+		theirs := slices.DeleteFunc(shown(parent.PersistentFlags()), func(f *pflag.Flag) bool { return cmd.Flags().Lookup(f.Name) != f })
+		writeOptions(b, "Options of "+parent.Name(), theirs, a.helpWidth())
 	})
 }
 

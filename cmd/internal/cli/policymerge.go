@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/keylime/keylime-tenant/policy/eventlog"
 	"github.com/keylime/keylime-tenant/policy/measuredboot"
 	"github.com/keylime/keylime-tenant/policy/runtime"
 )
@@ -20,7 +19,8 @@ func newPolicyMergeCmd(a *app) *cobra.Command {
 	var allow []string
 	cmd := a.command("merge POLICY [FILE]...", "let a policy accept more boots or files",
 		`Write a policy that accepts what POLICY accepts, and besides:
-  of a measured-boot policy   the boots that the FILEs, boot logs, show
+  of a measured-boot policy   the boots that boot logs show, and those that other
+                              measured-boot policies accept
   of a runtime policy         what other runtime policies accept, and the files that
                               IMA lists name
 A log or list is believed: take it from a machine in a good state. POLICY itself is not
@@ -64,7 +64,8 @@ keylime_tenant policy merge policy.json --allow "$(sha256sum /usr/local/bin/x)" 
 	return cmd
 }
 
-// mergeMB lets a measured-boot policy accept the boots of logs.
+// mergeMB lets a measured-boot policy accept the boots of logs and of other
+// policies.
 func (a *app) mergeMB(base *document, paths []string) ([]byte, error) {
 	p, err := base.mbPolicy()
 	if err != nil {
@@ -73,29 +74,11 @@ func (a *app) mergeMB(base *document, paths []string) ([]byte, error) {
 	if p.IsEmpty() {
 		return nil, &fileError{Path: base.path, Cause: "the policy is empty and accepts every boot already"}
 	}
-	logs := make([]*eventlog.Log, 0, len(paths))
+	merged := p
 	for _, path := range paths {
-		d, err := a.openDocument(path)
-		if err != nil {
+		if merged, err = a.mergeOne(base.path, merged, path); err != nil {
 			return nil, err
 		}
-		if d.content == contentMBPolicy {
-			d.close()
-			return nil, &fileError{Path: path, Cause: "this is a policy; what a measured-boot policy is to accept as well is taken from boot logs",
-				Advice: "keylime_tenant policy diff " + base.path + " " + path + " shows how the two differ"}
-		}
-		log, err := d.bootLog()
-		if err != nil {
-			return nil, err
-		}
-		logs = append(logs, log)
-	}
-	merged, err := measuredboot.Merge(p, logs...)
-	if failed := new(measuredboot.MergeError); errors.As(err, &failed) {
-		return nil, mergeFailure(base.path, paths[failed.Log], failed)
-	}
-	if err != nil {
-		return nil, err
 	}
 	changes := measuredboot.Diff(p, merged)
 	for _, c := range changes {
@@ -109,6 +92,35 @@ func (a *app) mergeMB(base *document, paths []string) ([]byte, error) {
 		a.note(base.path + " accepts this already")
 	}
 	return merged.Marshal(), nil
+}
+
+// mergeOne lets a policy accept the boot of a log, or what another policy
+// accepts.
+func (a *app) mergeOne(basePath string, p *measuredboot.Policy, path string) (*measuredboot.Policy, error) {
+	d, err := a.openDocument(path)
+	if err != nil {
+		return nil, err
+	}
+	if d.content == contentMBPolicy {
+		more, err := d.mbPolicy()
+		if err != nil {
+			return nil, err
+		}
+		merged, fits := unite(p, more)
+		if !fits {
+			return nil, fmt.Errorf("%s: %s cannot be merged with it: one demands Secure Boot on, the other off: nothing written", path, basePath)
+		}
+		return merged, nil
+	}
+	log, err := d.bootLog()
+	if err != nil {
+		return nil, err
+	}
+	merged, err := measuredboot.Merge(p, log)
+	if failed := new(measuredboot.MergeError); errors.As(err, &failed) {
+		return nil, mergeFailure(basePath, path, failed)
+	}
+	return merged, err
 }
 
 // mergeFailure puts the reason of a merge in words, with the log's name.

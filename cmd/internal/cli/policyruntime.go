@@ -311,7 +311,7 @@ func (a *app) convert(path string) (*runtime.Policy, error) {
 	case contentSigned:
 		d.close()
 		return nil, &fileError{Path: d.path, Cause: "a signed policy would lose its signature", Advice: "keylime_tenant policy verify " + d.path + " --key PUBLIC_KEY --payload policy.json takes it out first"}
-	case contentMBPolicy, contentBootLog, contentIMAList, contentIMABinary, contentEmpty:
+	case contentMBPolicy, contentBootLog, contentIMAList, contentIMABinary, contentEmpty, contentUnknown:
 		return nil, d.unfit("an allowlist or a runtime policy")
 	}
 	data, err := d.bytes()

@@ -44,12 +44,12 @@ func createPolicyTool(ctx context.Context, a *app, args []string) int {
 	}
 	p, err := a.collect(ctx, request, t.warn)
 	if err != nil {
-		return t.errorf("%v", err)
+		return t.failed(err)
 	}
 	if buffers.ListPath != "" {
 		more, err := a.collect(ctx, buffers, t.warn)
 		if err != nil {
-			return t.errorf("%v", err)
+			return t.failed(err)
 		}
 		addSorted(&p.Keyrings, &more.Keyrings)
 		addSorted(&p.IMABuf, &more.IMABuf)
@@ -109,6 +109,11 @@ func (t *runtimeTool) oldRequest() (r, buffers source.Request, code int) {
 			buffers = source.Request{ListPath: list, Keyrings: r.Keyrings, Buffers: r.Buffers, IgnoredKeyrings: r.IgnoredKeyrings, Now: r.Now}
 		}
 	}
-	code = t.readInputs(&r, get("base_policy"), allowlist, get("exclude"))
+	if code = t.readInputs(&r, get("base_policy"), allowlist, get("exclude")); code == exitOK && r.Base != nil {
+		// Unlike its successor this tool takes no base that is not complete.
+		if _, err := runtime.ParsePolicy(r.Base); err != nil {
+			code = t.errorf("Base policy is not a valid runtime policy: %v", err)
+		}
+	}
 	return r, buffers, code
 }
