@@ -26,7 +26,8 @@ demo: build ## the documented chapter, on the embedded lab
 test: ## unit tests, scenarios on the lab, fuzz seeds, architecture
 	$(GO) test -timeout 15m ./...
 
-race: ## the same under the race detector (needs a C compiler)
+race: ## the same under the race detector, which needs a C compiler
+	@command -v cc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 
 lint: ## formatting, vet, staticcheck (pinned)
