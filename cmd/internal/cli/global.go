@@ -35,7 +35,7 @@ func (g *globalFlags) add(f *pflag.FlagSet) {
 	o.text(&g.verifierHost, "cv", "v", "HOST", "verifier (verifier_ip)")
 	o.text(&g.verifierPort, "cvport", "", "PORT", "its port (verifier_port)")
 	o.text(&g.verifierID, "cvid", "", "ID", "in lists: only agents of the verifier of this id")
-	o.text(&g.output, "output", "o", "FORMAT", "write the result as table (default), json, yaml or name")
+	o.text(&g.output, "output", "o", "FORMAT", "write the result as table (default), wide, json, jsonl, yaml or name")
 	o.limit(&g.timeout, "timeout", "limit of each request, such as 10s (request_timeout)")
 	o.on(&g.showSecrets, "show-secrets", "", "show the key share v that the verifier holds")
 	o.on(&g.checkHostname, "check-hostname", "", "servers' certificates must carry the host asked for")

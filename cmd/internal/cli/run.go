@@ -190,7 +190,7 @@ func (a *app) newModern() render.Presenter {
 	}
 	return render.New(render.Options{
 		Out: a.out(), Err: a.errOut(), Format: format,
-		Color: color && a.streams.OutTTY, ErrColor: color && a.streams.ErrTTY,
+		Color: color && a.streams.OutTTY, ErrColor: color && a.streams.ErrTTY, Width: a.streams.Width,
 		Quiet: a.global.quiet, Steps: a.streams.ErrTTY, Verbose: a.global.verbose, Debug: a.global.debug,
 		ShowSecrets: a.global.showSecrets, ExitCode: exitCode,
 	})

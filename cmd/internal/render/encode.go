@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -59,8 +60,11 @@ func yamlNode(decoder *json.Decoder) (*yaml.Node, error) {
 	case json.Delim:
 		return yamlCollection(decoder, t)
 	case string:
+		if isText(t) {
+			return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: t}, nil
+		}
 		// Encoding, unlike a node made by hand, quotes "yes" and the like, which
-		// YAML 1.1 takes for a boolean.
+		// YAML 1.1 takes for a boolean. It takes its time.
 		node := &yaml.Node{}
 		return node, node.Encode(t)
 	case json.Number:
@@ -75,6 +79,12 @@ func yamlNode(decoder *json.Decoder) (*yaml.Node, error) {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
 	}
 	return nil, errors.New("not a JSON value")
+}
+
+// isText says that no reader of YAML can take a string for anything else: it is
+// a line that begins with a letter, and longer than "false".
+func isText(t string) bool {
+	return len(t) > len("false") && ('a' <= t[0] && t[0] <= 'z' || 'A' <= t[0] && t[0] <= 'Z') && !strings.Contains(t, "\n")
 }
 
 func yamlCollection(decoder *json.Decoder, open json.Delim) (*yaml.Node, error) {

@@ -96,6 +96,8 @@ func stepOf(e tenant.Event) string {
 		return "fetching " + e.URL
 	case tenant.SignatureVerified:
 		return "signature verified: " + e.Name
+	case tenant.WaitingFor:
+		return waitingText(e)
 	case tenant.Waiting:
 		return fmt.Sprintf("waiting for the first attestation: state %s", orDash(e.State))
 	case tenant.Attested:

@@ -71,6 +71,8 @@ func (m *Modern) Result(verb string, result any) error {
 	switch m.o.Format {
 	case FormatJSON, FormatYAML:
 		return m.document(m.reveal(result))
+	case FormatLines:
+		return m.lines(result)
 	case FormatName:
 		names, ok := namesOf(result)
 		if !ok {
@@ -89,7 +91,17 @@ func (m *Modern) Result(verb string, result any) error {
 			fmt.Fprintln(m.o.Err, t.Empty)
 		}
 	}
-	return writeScreen(m.o.Out, screen, m.out)
+	width := m.o.Width
+	if m.o.Format == FormatWide {
+		width = 0
+	}
+	if err := writeScreen(m.o.Out, screen, m.out, width); err != nil {
+		return err
+	}
+	if f, ok := result.(*tenant.FleetResult); ok && len(f.Agents) > 0 && !m.o.Quiet {
+		fmt.Fprintln(m.o.Err, SummaryOf(f))
+	}
+	return nil
 }
 
 func (m *Modern) document(value any) error {
@@ -115,14 +127,18 @@ func (m *Modern) Fail(_ string, err error) {
 		}
 	}
 	m.hint(f.Hint)
-	if m.written || m.o.Format != FormatJSON && m.o.Format != FormatYAML {
+	if m.written || m.o.Format != FormatJSON && m.o.Format != FormatYAML && m.o.Format != FormatLines {
 		return
 	}
 	if m.o.ExitCode != nil {
 		f.ExitCode = m.o.ExitCode(err)
 	}
 	// Nothing more can be said if stdout is gone too.
-	_ = m.document(map[string]failure{"error": f})
+	if document := map[string]failure{"error": f}; m.o.Format == FormatLines {
+		_ = m.lines(document)
+	} else {
+		_ = m.document(document)
+	}
 }
 
 func (m *Modern) hint(text string) {

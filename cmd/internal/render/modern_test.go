@@ -120,6 +120,7 @@ func TestShareHidden(t *testing.T) {
 	results := map[string]any{
 		"cvstatus": record(),
 		"status":   &tenant.StatusResult{ID: "agent-1", Verifier: record()},
+		"one":      &tenant.AgentStatus{AgentHealth: tenant.AgentHealth{ID: "agent-1", Health: tenant.HealthHealthy}, Verifier: record()},
 		"bulkinfo": &tenant.BulkResult{Agents: []*tenant.VerifierAgent{record()}},
 	}
 	for verb, result := range results {
@@ -129,8 +130,9 @@ func TestShareHidden(t *testing.T) {
 				if err := m.Result(verb, result); err != nil {
 					t.Fatal(err)
 				}
-				document := format == render.FormatJSON || format == render.FormatYAML
-				want := show && (document || format == render.FormatTable && verb != "bulkinfo")
+				document := format == render.FormatJSON || format == render.FormatYAML || format == render.FormatLines
+				table := format == render.FormatTable || format == render.FormatWide
+				want := show && (document || table && verb != "bulkinfo")
 				if got := strings.Contains(out.String(), share); got != want {
 					t.Errorf("%s -o %s, secrets shown %v: V is there: %v\n%s", verb, format, show, got, out)
 				}

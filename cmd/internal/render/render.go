@@ -41,13 +41,20 @@ type Format string
 // off it.
 const (
 	FormatTable Format = "table"
-	FormatJSON  Format = "json"
+	// FormatWide is the table with more columns, which does not care for the
+	// width of the terminal.
+	FormatWide Format = "wide"
+	FormatJSON Format = "json"
+	// FormatLines is JSON with a line for each part of a list.
+	FormatLines Format = "jsonl"
 	FormatYAML  Format = "yaml"
 	FormatName  Format = "name"
 )
 
 // Formats lists all formats, the default first.
-func Formats() []Format { return []Format{FormatTable, FormatJSON, FormatYAML, FormatName} }
+func Formats() []Format {
+	return []Format{FormatTable, FormatWide, FormatJSON, FormatLines, FormatYAML, FormatName}
+}
 
 // ParseFormat reads the value of --output. The error lists what is allowed.
 func ParseFormat(text string) (Format, error) {
@@ -69,6 +76,8 @@ type Options struct {
 	Format Format
 	// Color allows colour on Out, ErrColor on Err.
 	Color, ErrColor bool
+	// Width of the terminal in columns, 0 if Out is none.
+	Width int
 	// Quiet leaves out hints and all steps; warnings stay.
 	Quiet bool
 	// Steps shows on Err the steps that take time or that trust depends on,
@@ -89,6 +98,9 @@ type Table struct {
 	Rows   [][]string
 	// Empty is said on stderr instead of a table without rows.
 	Empty string
+	// Columns say how the columns give way on a narrow terminal; nil keeps them
+	// all, and breaks the text of the last into lines.
+	Columns []Column
 }
 
 // Field is a named value of a screen.

@@ -35,6 +35,11 @@ func (m *Modern) reveal(result any) any {
 			*tenant.StatusResult
 			Verifier any `json:"verifier"`
 		}{r, show(r.Verifier)}
+	case *tenant.AgentStatus:
+		return struct {
+			*tenant.AgentStatus
+			Verifier any `json:"verifier"`
+		}{r, show(r.Verifier)}
 	case *tenant.BulkResult:
 		list := make([]any, len(r.Agents))
 		for i, a := range r.Agents {
@@ -56,6 +61,16 @@ func tenantNames(result any) ([]string, bool) {
 			names = append(names, a.ID)
 		}
 		return names, true
+	case *tenant.FleetResult:
+		names := make([]string, 0, len(r.Agents))
+		for i := range r.Agents {
+			names = append(names, r.Agents[i].ID)
+		}
+		return names, true
+	case *tenant.AgentStatus:
+		return []string{r.ID}, true
+	case *tenant.WaitResult:
+		return []string{r.ID}, true
 	case *tenant.PolicyResult:
 		if r.Verb == tenant.PolicyList {
 			return r.Names, true
@@ -90,6 +105,12 @@ func (m *Modern) tenantScreen(verb string, result any) (Screen, bool) {
 		return Screen{{Table: &t}}, true
 	case *tenant.BulkResult:
 		return m.bulkScreen(r), true
+	case *tenant.FleetResult:
+		return m.fleetScreen(r), true
+	case *tenant.AgentStatus:
+		return m.agentScreen(r), true
+	case *tenant.WaitResult:
+		return Screen{{Text: waitText(r)}}, true
 	case *tenant.PolicyResult:
 		return policyScreen(r), true
 	case *tenant.VerifierAgent:
@@ -150,7 +171,8 @@ func switchText(verb string, r *tenant.SwitchResult) string {
 }
 
 func (m *Modern) bulkScreen(r *tenant.BulkResult) Screen {
-	t := Table{Header: []string{"ID", "HEALTH", "STATE", "QUOTES", "LAST GOOD", "ADDRESS"}, Empty: "no agents"}
+	t := Table{Header: []string{"ID", "HEALTH", "STATE", "QUOTES", "LAST GOOD", "ADDRESS"}, Empty: "no agents",
+		Columns: []Column{{Min: 8, Middle: true}, {}, {Drop: 2}, {Drop: 3}, {Drop: 4}, {Drop: 1}}}
 	for _, a := range r.Agents {
 		health := string(a.Health)
 		t.Rows = append(t.Rows, []string{Safe(a.ID), m.out.tone(healthTone(a.Health), health), stateWord(a),

@@ -13,7 +13,9 @@ import (
 
 // writeTable writes rows under their header, in columns parted by two blanks
 // and without lines, as kubectl does: easy on the eye, and awk can read it.
-func writeTable(w io.Writer, t Table) error {
+// width is that of the terminal, 0 for no limit.
+func writeTable(w io.Writer, t Table, width int) error {
+	t = fit(t, width)
 	var b bytes.Buffer
 	// Every default that changes text is switched off: tablewriter would turn
 	// the header "res_ult" into "RES ULT" and break long words.
@@ -54,8 +56,9 @@ func anys(words []string) []any {
 }
 
 // writeScreen writes sections one below the other, an empty line between them.
-// Names of fields are aligned over the whole screen.
-func writeScreen(w io.Writer, screen Screen, p palette) error {
+// Names of fields are aligned over the whole screen. columns is the width of the
+// terminal, 0 for no limit.
+func writeScreen(w io.Writer, screen Screen, p palette, columns int) error {
 	width := 0
 	for _, section := range screen {
 		for _, f := range section.Fields {
@@ -74,11 +77,15 @@ func writeScreen(w io.Writer, screen Screen, p palette) error {
 			b.WriteString(section.Text + "\n")
 		}
 		for _, f := range section.Fields {
-			value := strings.ReplaceAll(f.Value, "\n", "\n"+strings.Repeat(" ", width+2))
+			value := f.Value
+			if room := columns - width - gap; room >= wrapMin {
+				value = breakLines(value, room)
+			}
+			value = strings.ReplaceAll(value, "\n", "\n"+strings.Repeat(" ", width+gap))
 			b.WriteString(strings.TrimRight(fmt.Sprintf("%-*s  %s", width, f.Name, p.tone(f.Tone, value)), " ") + "\n")
 		}
 		if section.Table != nil && len(section.Table.Rows) > 0 {
-			if err := writeTable(&b, *section.Table); err != nil {
+			if err := writeTable(&b, *section.Table, columns); err != nil {
 				return err
 			}
 		}

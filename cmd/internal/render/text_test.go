@@ -73,7 +73,7 @@ func TestParseFormat(t *testing.T) {
 			t.Errorf("%s: %s, %v", f, got, err)
 		}
 	}
-	if _, err := render.ParseFormat("xml"); err == nil || !strings.Contains(err.Error(), "table, json, yaml, name") {
+	if _, err := render.ParseFormat("xml"); err == nil || !strings.Contains(err.Error(), "table, wide, json, jsonl, yaml, name") {
 		t.Errorf("got %v", err)
 	}
 }
