@@ -191,6 +191,9 @@ func CertificateName(der []byte) string {
 // guessText shows octets as the text they hold, UTF-16 or UTF-8, or as
 // hexadecimal digits.
 func guessText(b []byte) string {
+	if len(b) == 0 {
+		return "(empty)"
+	}
 	if trimmed := bytes.TrimRight(b, "\x00"); len(trimmed) > 0 {
 		if len(b)%2 == 0 && len(b) > 3 && b[1] == 0 && b[3] == 0 {
 			return quote(utf16Text(b))
