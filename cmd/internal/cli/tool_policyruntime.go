@@ -57,7 +57,7 @@ func policyToolCreateRuntime(ctx context.Context, a *app, args []string) int {
 	}
 	p, err := a.collect(ctx, request, t.warn)
 	if err != nil {
-		return t.errorf("%v", err)
+		return t.failed(err)
 	}
 	text := p.Marshal()
 	if values.Has("legacy") {
@@ -68,6 +68,31 @@ func policyToolCreateRuntime(ctx context.Context, a *app, args []string) int {
 		return t.errorf("An error occurred while writing the policy: %v", err)
 	}
 	return exitOK
+}
+
+// failed says why there is no policy, in upstream's words where it has some.
+func (t *runtimeTool) failed(err error) (code int) {
+	base, _ := t.values.Get("base_policy")
+	var (
+		algorithm *source.AlgorithmError
+		input     *source.InputError
+		broken    *runtime.SyntaxError
+	)
+	switch {
+	case errors.As(err, &algorithm) && algorithm.Previous == "":
+		t.warn("Invalid digest algorithm found in the " + algorithm.Source)
+		t.warn("Aborting operation")
+		return exitFailure
+	case errors.As(err, &algorithm):
+		t.warn("The digest algorithm in the " + algorithm.Source + " does not match the previously set '" + algorithm.Previous + "' algorithm")
+		t.warn("Aborting operation")
+		return exitFailure
+	case errors.As(err, &input) && input.Source == "base policy" && errors.As(err, &broken):
+		return t.errorf("An error occurred while parsing a JSON object from file %s: %s", base, broken.Reason)
+	case errors.As(err, &input) && input.Source == "base policy":
+		return t.errorf("Could not convert the provided base policy to a valid runtime policy: %v", input.Err)
+	}
+	return t.errorf("%v", err)
 }
 
 // positive says what is wrong with a number of workers.
@@ -104,9 +129,6 @@ func (t *runtimeTool) request() (r source.Request, code int) {
 	}
 	if r.RPMURL != "" {
 		r.HTTP = &http.Client{Timeout: 10 * time.Minute}
-	}
-	if r.Algorithm != "" && r.Rootfs == "" && r.RamdiskDir == "" {
-		t.warn("You need to specify at least one of --ramdisk-dir or --rootfs to use a custom digest algorithm")
 	}
 	if list := get("list"); list != "" && list != "/dev/null" {
 		t.debugf("Measurement list is %s", list)
