@@ -14,7 +14,7 @@ import (
 // quiet; else it does nothing.
 type progress struct {
 	mu      sync.Mutex
-	make    func(total int64, what string) *progressbar.ProgressBar
+	newBar  func(total int64, what string) *progressbar.ProgressBar
 	bar     *progressbar.ProgressBar
 	source  string
 	settled bool // the number of files is known
@@ -26,7 +26,7 @@ func (a *app) newProgress() *progress {
 	if !a.streams.ErrTTY || a.global.quiet {
 		return p
 	}
-	p.make = func(total int64, what string) *progressbar.ProgressBar {
+	p.newBar = func(total int64, what string) *progressbar.ProgressBar {
 		return progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(a.errOut()),
 			progressbar.OptionSetDescription(what),
@@ -44,7 +44,7 @@ func (a *app) newProgress() *progress {
 func (p *progress) report(at source.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.make == nil || p.closed {
+	if p.newBar == nil || p.closed {
 		return
 	}
 	if p.bar == nil || p.source != at.Source || p.settled == at.Searching {
@@ -54,7 +54,7 @@ func (p *progress) report(at source.Progress) {
 		if at.Searching {
 			total = -1 // a spinner: how many there are is not known yet
 		}
-		p.bar, p.source, p.settled = p.make(total, what), at.Source, !at.Searching
+		p.bar, p.source, p.settled = p.newBar(total, what), at.Source, !at.Searching
 	}
 	if p.settled {
 		p.bar.ChangeMax64(int64(at.Total))
