@@ -63,6 +63,7 @@ type Agent interface {
 	IdentityQuote(ctx context.Context, nonce string) (*agent.Quote, *client.Reply, error)
 	PostU(ctx context.Context, request agent.UKeyRequest) (*client.Reply, error)
 	VerifyKey(ctx context.Context, challenge string) (hmacHex string, reply *client.Reply, err error)
+	Attester
 }
 
 // Connection is the transport below an endpoint: who is at the other end, and

@@ -20,6 +20,8 @@ func (c Check) EventID() string {
 		return "qoute_validation.no_pubkey"
 	case CheckPCR16Missing:
 		return "pcr_validation.missing_pcr_16"
+	case CheckPCRMissing:
+		return "pcr_validation.missing_pcrs"
 	case CheckPCR16Binding:
 		return "pcr_validation.invalid_pcr_16"
 	}

@@ -15,6 +15,7 @@ func TestEventID(t *testing.T) {
 		quote.CheckAcceptedHash: "qoute_validation.invalid_hash_alg", quote.CheckAcceptedEnc: "qoute_validation.invalid_enc_alg",
 		quote.CheckAcceptedSign: "qoute_validation.invalid_sign_alg", quote.CheckTransportKey: "qoute_validation.no_pubkey",
 		quote.CheckPCR16Missing: "pcr_validation.missing_pcr_16", quote.CheckPCR16Binding: "pcr_validation.invalid_pcr_16",
+		quote.CheckPCRMissing: "pcr_validation.missing_pcrs",
 		quote.CheckSignature: base, quote.CheckNonce: base, quote.CheckPCRDigest: base, quote.CheckClockTime: base, quote.CheckScheme: base,
 	} {
 		if got := check.EventID(); got != want {
