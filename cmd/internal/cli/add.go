@@ -23,6 +23,9 @@ The options --mb-policy, --runtime-policy with --exclude, and --file are each op
 keylime_tenant add ID --mb-policy refstate.json --runtime-policy policy.json --exclude exclude.txt
 keylime_tenant add ID --file payload.zip --verify --wait attested`,
 		agentID, func(ctx context.Context, args []string) error {
+			if err := a.requireEK(ctx, flags.ekRequire); err != nil {
+				return err
+			}
 			t, err := a.tenant(ctx)
 			if err != nil {
 				return err
@@ -56,6 +59,9 @@ Nothing carries over from the old enrolment: give all policies and the payload a
 		`keylime_tenant update ID --targethost 10.0.0.7 --mb-policy new.json --runtime-policy policy.json
 keylime_tenant update ID --create --file payload.zip`,
 		agentID, func(ctx context.Context, args []string) error {
+			if err := a.requireEK(ctx, flags.ekRequire); err != nil {
+				return err
+			}
 			t, err := a.tenant(ctx)
 			if err != nil {
 				return err

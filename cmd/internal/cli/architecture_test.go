@@ -24,6 +24,7 @@ var allowed = map[string]string{
 	"tenant":               "tenant client policy payload",
 	"tenant/quote":         "",
 	"tenant/ek":            "",
+	"tenant/doctor":        "tenant/ek client",
 	"tenant/lab":           "tenant client policy payload",
 	"tenant/lab/softtpm":   "tenant/quote tenant/ek",
 	"client":               "client",

@@ -16,6 +16,7 @@ type enrolFlags struct {
 	host, port, polledHost string
 	push                   bool
 	apiVersion             string
+	ekRequire              string
 
 	file, key, sealed string
 	certDir, include  string
@@ -33,6 +34,7 @@ func (e *enrolFlags) add(f *pflag.FlagSet) {
 	o.text(&e.polledHost, "cv-targethost", "", "HOST", "where the verifier finds it, if elsewhere")
 	o.on(&e.push, "push-model", "", "it attests of its own accord: do not contact it")
 	o.text(&e.apiVersion, "agent-api-version", "", "VERSION", "speak this version with it instead of asking")
+	addEKRequire(o, &e.ekRequire)
 	o.section = "What it is given, once it is attested"
 	o.text(&e.file, "file", "f", "FILE", "this file, encrypted; a zip file is unpacked and its autorun.sh run")
 	o.text(&e.key, "key", "k", "FILE", "these keys: K, U and V, a line each, in base64")
