@@ -16,7 +16,7 @@ func TestEventID(t *testing.T) {
 		quote.CheckAcceptedSign: "qoute_validation.invalid_sign_alg", quote.CheckTransportKey: "qoute_validation.no_pubkey",
 		quote.CheckPCR16Missing: "pcr_validation.missing_pcr_16", quote.CheckPCR16Binding: "pcr_validation.invalid_pcr_16",
 		quote.CheckPCRMissing: "pcr_validation.missing_pcrs",
-		quote.CheckSignature: base, quote.CheckNonce: base, quote.CheckPCRDigest: base, quote.CheckClockTime: base, quote.CheckScheme: base,
+		quote.CheckSignature:  base, quote.CheckNonce: base, quote.CheckPCRDigest: base, quote.CheckClockTime: base, quote.CheckScheme: base,
 	} {
 		if got := check.EventID(); got != want {
 			t.Errorf("%s: %s, want %s", check, got, want)
