@@ -259,13 +259,18 @@ func (x *examiner) agentAccepts(ctx context.Context, s *seen, registered string)
 		return
 	}
 	defer c.Close()
-	if _, ok := x.versions(ctx, s, c); ok {
+	_, ok, refused := x.versions(ctx, s, c)
+	if ok {
 		h.ok(CheckClientAccepted, ClassTLS, "it takes our certificate")
+		return
+	}
+	if !refused {
+		h.skip(CheckClientAccepted, ClassTLS, "it does not answer as an agent does")
 		return
 	}
 	_, err := ask(ctx, c)
 	if client.KindOf(err) != client.ClientRefused {
-		h.skip(CheckClientAccepted, ClassTLS, "it does not answer as an agent does")
+		s.unseen(safe(err.Error()), CheckClientAccepted, CheckVersions, CheckClock)
 		return
 	}
 	f := x.refused(s, err)
@@ -273,7 +278,7 @@ func (x *examiner) agentAccepts(ctx context.Context, s *seen, registered string)
 	f.Fix = fmt.Sprintf("trusted_client_ca in its agent.conf must name the CA %s, and the agent must be able to read that file (on the agent: ls -l /var/lib/keylime/cv_ca/cacert.crt)",
 		issuer(x.material.ours.Certificate()))
 	h.add(f)
-	s.unseen("it refuses our certificate", CheckVersions)
+	s.unseen("it refuses our certificate", CheckVersions, CheckClock)
 }
 
 func pemBytes(text string) []byte {

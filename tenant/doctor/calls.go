@@ -32,34 +32,37 @@ func (x *examiner) talker(s *seen, m *client.TLSMaterial, pin string) *client.Cl
 
 // versions asks for the versions of the API, and compares clocks by the answer.
 // It returns what both speak; ok is false if the server gave no sensible answer.
-func (x *examiner) versions(ctx context.Context, s *seen, c *client.Client) (n client.Negotiation, ok bool) {
+// If it says nothing because of our certificate, or for want of one, no finding
+// is noted, and refused is true.
+func (x *examiner) versions(ctx context.Context, s *seen, c *client.Client) (n client.Negotiation, ok, refused bool) {
 	h := &s.hop
 	before := x.Now()
 	reply, err := ask(ctx, c)
-	x.clock(h, reply, before, x.Now())
 	kind := client.KindOf(err)
+	if kind == client.ClientRefused || kind == client.ServerUntrusted {
+		return n, false, true
+	}
+	x.clock(h, reply, before, x.Now())
 	switch {
 	case err == nil:
 	case reply != nil && reply.HTTP == http.StatusGone:
 		h.add(Finding{Check: CheckPushMode, Level: Note, Class: ClassOther, Seen: "it is a verifier for agents of the push model (it answers 410 to the question for versions)",
 			Why: "agents must attest of their own accord; a verifier serves one model only", Fix: "add agents with --push-model, and have no payload for them"})
 		h.skip(CheckVersions, ClassOther, "a verifier of the push model does not tell its versions; %s is spoken", client.Current())
-		return client.Negotiation{Version: client.Current(), Gone: true}, true
+		return client.Negotiation{Version: client.Current(), Gone: true}, true, false
 	case kind == client.TimedOut || kind == client.Unreachable || kind == client.Canceled:
 		h.add(Finding{Check: CheckVersions, Level: Problem, Class: ClassNetwork, Seen: err.Error(), Why: "it takes connections, but does not answer", Fix: "look at its log, restart it (" + unitHint(s) + "), or give it more time with --timeout"})
-		return n, false
-	case kind == client.ClientRefused || kind == client.ServerUntrusted:
-		return n, false // the check of our certificate tells
+		return n, false, false
 	}
 	n, err = c.Negotiate(ctx)
 	var none *client.NoCommonVersionError
 	switch {
 	case errors.As(err, &none):
 		h.add(Finding{Check: CheckVersions, Level: Problem, Class: ClassOther, Seen: safe(none.Error()), Why: "no call can succeed", Fix: "update the older of the two"})
-		return n, false
+		return n, false, false
 	case err != nil:
 		h.add(Finding{Check: CheckVersions, Level: Problem, Class: ClassOther, Seen: safe(err.Error()), Why: "no call can succeed", Fix: "look at its log"})
-		return n, false
+		return n, false, false
 	case n.Fallback:
 		f := Finding{Check: CheckVersions, Level: Warning, Class: ClassOther, Seen: fmt.Sprintf("it does not tell its versions (%v); %s is spoken", n.Err, n.Version),
 			Why: "if it does not know that version, calls fail with 404 or 400", Fix: "is this a Keylime server?"}
@@ -67,10 +70,10 @@ func (x *examiner) versions(ctx context.Context, s *seen, c *client.Client) (n c
 			f.Fix = "registrars of Keylime before 7.12 do not tell: update it; or is this no registrar?"
 		}
 		h.add(f)
-		return n, true
+		return n, true, false
 	}
 	h.ok(CheckVersions, ClassOther, "it speaks %s, we %s: %s is used", versionRange(n.Theirs), versionRange(n.Ours), n.Version)
-	return n, true
+	return n, true, false
 }
 
 func versionRange(versions []client.Version) string {

@@ -236,5 +236,5 @@ func acceptableText(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return " by " + strings.ReplaceAll(some(names), "\n", " ")
+	return " of " + strings.ReplaceAll(some(names), "\n", " ")
 }

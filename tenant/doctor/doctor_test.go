@@ -50,6 +50,48 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
+// TestHealthyOtherwise: other ways to be healthy are no faults either.
+func TestHealthyOtherwise(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*world){
+		"servers that insist on a certificate": func(w *world) {
+			w.registrar.auth, w.verifier.auth = tls.RequireAndVerifyClientCert, tls.RequireAndVerifyClientCert
+		},
+		"TLS 1.2": func(w *world) {
+			w.registrar.newest, w.verifier.newest, w.agent.newest = tls.VersionTLS12, tls.VersionTLS12, tls.VersionTLS12
+		},
+		"TLS 1.2, certificate insisted": func(w *world) {
+			w.registrar.newest, w.registrar.auth = tls.VersionTLS12, tls.RequireAndVerifyClientCert
+		},
+		"two CAs in one file": func(w *world) {
+			w.write("cacert.crt", certPEM(newAuthority(w.t, "old", nil).cert)+certPEM(w.ca.cert), 0o644)
+		},
+		"key for a group":   func(w *world) { w.chmod("client-private.pem", 0o640) },
+		"a revocation list": func(w *world) { w.writeList(time.Hour, big.NewInt(99)) },
+		"names checked":     func(w *world) { w.setup.TLS.CheckHostname = true },
+		"an intermediate CA": func(w *world) {
+			middle := w.ca.issue(w.t, "middle", func(c *x509.Certificate) {
+				c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.SubjectKeyId = true, true, x509.KeyUsageCertSign, []byte{7}
+			})
+			w.verifier.cert, w.verifier.chain = (&authority{middle.cert, middle.key}).issue(w.t, "server", nil), []*x509.Certificate{middle.cert}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			change(w)
+			report := w.run()
+			for _, h := range report.Hops {
+				for _, f := range h.Findings {
+					if f.Level != OK || f.Unchecked {
+						t.Errorf("%s: %+v", h.Name, f)
+					}
+				}
+			}
+		})
+	}
+}
+
 // fault is something planted, and the finding that must come of it.
 type fault struct {
 	name  string

@@ -49,29 +49,56 @@ func (x *examiner) server(ctx context.Context, s *seen) {
 	}
 	x.certificate(s)
 	x.asked(s)
-	c := x.talker(s, x.material.anonymous, "")
-	n, ok := x.versions(ctx, s, c)
-	c.Close()
-	if !ok {
-		s.unseen("it does not answer as a Keylime server does", CheckClientRequired, CheckRelease)
-		x.acceptedAnyway(ctx, s)
+	n, ok, shy := x.ask(ctx, s)
+	switch {
+	case shy:
+		s.hop.ok(CheckClientRequired, ClassTLS, "without a client certificate it ends the connection")
+	case ok:
+		x.required(ctx, s, n.Version)
+	default:
+		s.unseen("it does not answer as a Keylime server does", CheckClientRequired)
+	}
+	if !ok && s.silent() {
+		s.unseen("it does not answer", CheckClientAccepted, CheckRelease)
 		return
 	}
-	x.required(ctx, s, n.Version)
-	x.accepted(ctx, s, n.Version)
+	version := client.Current()
+	if ok {
+		version = n.Version
+	}
+	x.accepted(ctx, s, version)
 	x.release(s, n)
 }
 
-// acceptedAnyway asks with our certificate where nothing was said without one:
-// the server may insist on it even for its versions.
-func (x *examiner) acceptedAnyway(ctx context.Context, s *seen) {
+// ask asks for versions, without our certificate first; shy says that this is
+// not enough for the server. Then it is asked with it.
+func (x *examiner) ask(ctx context.Context, s *seen) (n client.Negotiation, ok, shy bool) {
+	c := x.talker(s, x.material.anonymous, "")
+	n, ok, shy = x.versions(ctx, s, c)
+	c.Close()
+	if !shy {
+		return n, ok, false
+	}
+	if c = x.talker(s, x.material.ours, ""); c == nil {
+		s.unseen("it says nothing without our certificate, which cannot be used, see above", CheckVersions, CheckClock)
+		return n, false, true
+	}
+	defer c.Close()
+	n, ok, refused := x.versions(ctx, s, c)
+	if refused {
+		s.unseen("it refuses our certificate", CheckVersions, CheckClock)
+	}
+	return n, ok, true
+}
+
+// silent says that the server did not answer the question for versions.
+func (s *seen) silent() bool {
 	for _, f := range s.hop.Findings {
-		if f.Check == CheckVersions && f.Level == Problem {
-			s.hop.skip(CheckClientAccepted, ClassTLS, "it does not answer")
-			return
+		if f.Check == CheckVersions && f.Level == Problem && f.Class == ClassNetwork {
+			return true
 		}
 	}
-	x.accepted(ctx, s, client.Current())
+	return false
 }
 
 // anyServer looks at a server of unknown kind.
@@ -88,13 +115,14 @@ func (x *examiner) anyServer(ctx context.Context, at Server) *seen {
 	}
 	x.certificate(s)
 	x.asked(s)
-	c := x.talker(s, x.material.anonymous, "")
-	_, ok := x.versions(ctx, s, c)
-	c.Close()
-	if ok {
-		x.required(ctx, s, client.Current())
-	} else {
-		s.unseen("it tells nothing without a client certificate", CheckClientRequired)
+	n, ok, shy := x.ask(ctx, s)
+	switch {
+	case shy:
+		s.hop.ok(CheckClientRequired, ClassTLS, "without a client certificate it ends the connection")
+	case ok:
+		x.required(ctx, s, n.Version)
+	default:
+		s.unseen("it does not answer as a Keylime server does", CheckClientRequired)
 	}
 	x.handshakeAccepted(ctx, s)
 	return s

@@ -166,8 +166,8 @@ func (p *Pins) VerifyKey(public Public, agentID string) (Pin, error) {
 	}
 	switch {
 	case len(own) > 0:
-		return refuse(CheckPinOther, "agent %s is pinned to the EK %s (%s, line %d), but its registered EK is %s: another TPM uses its id",
-			agentID, own[0].Hash, p.path, own[0].Line, der)
+		return refuse(CheckPinOther, "another TPM uses the id of agent %s: its registered EK is %s..., and the pinned one is %s... (%s, line %d)",
+			agentID, der[:16], own[0].Hash[:16], p.path, own[0].Line)
 	case foreign != "" && agentID == "":
 		return refuse(CheckPin, "the EK %s is pinned for agent %s alone in %s, and no agent is named here", der, foreign, p.path)
 	case foreign != "":

@@ -88,7 +88,7 @@ func TestPinsVerify(t *testing.T) {
 		{"another EK", other, "a", ek.CheckPin, "which holds 1 pin"},
 		{"the EK of another agent", der + " b", "a", ek.CheckPin, "for another agent (b)"},
 		{"the EK of an agent, none named", der + " b", "", ek.CheckPin, "no agent is named"},
-		{"the id bound to another EK", der + "\n" + other + " a", "a", ek.CheckPinOther, "another TPM uses its id"},
+		{"the id bound to another EK", der + "\n" + other + " a", "a", ek.CheckPinOther, "another TPM uses the id of agent a"},
 	} {
 		pin, err := parsePins(t, test.list).Verify(tpm2b, test.id)
 		if test.want == "" {

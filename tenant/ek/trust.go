@@ -131,8 +131,9 @@ func commonName(text string) string {
 // common name. From a file with several certificates only that one is cut, and
 // everything else stays as it is.
 //
-// Errors: a *[VerificationError] of [CheckStore] if there is no store, else
-// those of the system, or that nothing or more than one certificate fits.
+// Errors: a *[VerificationError] of [CheckStore] if there is no store, one that
+// is fs.ErrNotExist if no certificate fits; else that more than one fits, or
+// those of the system.
 func RemoveTrust(dir, which string) (Anchor, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return Anchor{}, &VerificationError{Check: CheckStore, StoreDir: dir, Err: cause(err)}
@@ -198,8 +199,14 @@ func (s *Store) pick(which string) (Anchor, error) {
 		return Anchor{}, fmt.Errorf("%s fits %d certificates in %s: %s; name one by its file or its fingerprint",
 			shortened(which), len(found), s.dir, strings.Join(prints, ", "))
 	}
-	return Anchor{}, fmt.Errorf("%w: none of the %s in %s has the file name, subject or fingerprint %s", fs.ErrNotExist, count(s.count, "certificate"), s.dir, shortened(which))
+	return Anchor{}, &absentError{fmt.Sprintf("none of the %s in %s has the file name, subject or fingerprint %s", count(s.count, "certificate"), s.dir, shortened(which))}
 }
+
+// absentError: what was asked for is not there; errors.Is(err, fs.ErrNotExist).
+type absentError struct{ text string }
+
+func (e *absentError) Error() string        { return e.text }
+func (e *absentError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // cutCertificate is a file's text without one certificate; nil if no PEM block
 // is left then.

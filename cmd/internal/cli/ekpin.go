@@ -73,6 +73,11 @@ keylime_tenant ek pin add 9c0d1e...`,
 			}
 			err = ek.EditPins(c.PinPath(), func(p *ek.Pins) (err error) {
 				result.Added, err = p.Add(ek.Pin{Hash: result.Pin.Hash, AgentID: result.Pin.AgentID, Note: result.Pin.Note})
+				for _, row := range rowsOf(p.List()) {
+					if row.Hash == result.Pin.Hash && row.AgentID == result.Pin.AgentID {
+						result.Pin = row // with its line, and its old note if it was there
+					}
+				}
 				return err
 			})
 			if err != nil {

@@ -15,9 +15,12 @@ const textLimit = 300
 // Safe makes text of others fit for a terminal: cut to a limit, and quoted if
 // it holds anything but printable characters, so that a server can neither move
 // the cursor nor forge a line.
-func Safe(text string) string {
-	if len(text) > textLimit {
-		cut := textLimit
+func Safe(text string) string { return safeTo(text, textLimit) }
+
+// safeTo is [Safe] with another limit in bytes.
+func safeTo(text string, limit int) string {
+	if len(text) > limit {
+		cut := limit
 		for cut > 0 && !utf8.RuneStart(text[cut]) {
 			cut--
 		}
@@ -31,11 +34,15 @@ func Safe(text string) string {
 	return text
 }
 
-// lines makes text of several lines safe, line by line.
+// messageLimit is how much of a line of a message is shown, in bytes. It is
+// longer than for a server's text, which messages repeat in part only.
+const messageLimit = 2000
+
+// safeLines makes text of several lines safe, line by line.
 func safeLines(text string) string {
 	parts := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, part := range parts {
-		parts[i] = Safe(strings.TrimRight(part, "\r"))
+		parts[i] = safeTo(strings.TrimRight(part, "\r"), messageLimit)
 	}
 	return strings.Join(parts, "\n")
 }
