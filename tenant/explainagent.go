@@ -8,6 +8,7 @@ import (
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/client/agent"
+	"github.com/keylime/keylime-tenant/client/verifier"
 	"github.com/keylime/keylime-tenant/payload"
 	"github.com/keylime/keylime-tenant/policy"
 )
@@ -62,7 +63,7 @@ func (e *explainer) fromAgent(ctx context.Context) {
 	case err != nil && elsewhere && transient(err):
 		var retried error
 		if shown, retried = e.ask(ctx, registered); retried == nil {
-			e.moved(polled, registered)
+			e.moved(polled, registered, err)
 			e.accept(shown)
 			return
 		}
@@ -110,8 +111,21 @@ func (e *explainer) wanted() uint32 {
 	return mask
 }
 
-// moved tells of an agent that answers elsewhere than the verifier asks.
-func (e *explainer) moved(polled, registered place) {
+// attested says that the verifier gets good quotes of the agent: whether this
+// tenant reaches it says nothing then.
+func (e *explainer) attested() bool {
+	return e.x.Verifier.Health == HealthHealthy && e.agent.State != verifier.GetQuoteRetry && e.agent.State != verifier.ProvideVRetry
+}
+
+// moved tells of an agent that answers elsewhere than the verifier asks. err
+// is what came of asking there.
+func (e *explainer) moved(polled, registered place, err error) {
+	if e.attested() {
+		e.note("the verifier asks at %s, where this tenant gets no answer", polled)
+		e.check(PartAgent, CheckPassed, false, "it answers at %s", registered)
+		return
+	}
+	e.x.Unreachable = err
 	e.find(policy.Finding{Check: checkAddress, EventID: eventUnreachable, Where: "agent " + e.r.ID,
 		Expected: []string{registered.String()}, Found: []string{polled.String()},
 		Message: fmt.Sprintf("the verifier asks the agent at %s, where nobody answers; it has registered with %s, and answers there", polled, registered),
@@ -119,15 +133,14 @@ func (e *explainer) moved(polled, registered place) {
 	e.check(PartAgent, CheckRefused, false, "it answers at %s, and not at %s, where the verifier asks", registered, polled)
 }
 
-// unanswered tells of an agent that could not be asked. Where the verifier
-// attests it all the same, that says nothing about the agent.
+// unanswered tells of an agent that could not be asked.
 func (e *explainer) unanswered(err error) {
 	cause := stepText(err)
 	e.x.Unreachable = err
 	e.check(PartQuote, CheckNotJudged, false, "there is none")
 	e.evidence.absent = "the agent could not be asked"
 	var invalid *InvalidError
-	if e.x.Verifier.Health == HealthHealthy || errors.As(err, &invalid) {
+	if e.attested() || errors.As(err, &invalid) {
 		e.check(PartAgent, CheckNotJudged, false, "it could not be asked: %s", cause)
 		return
 	}

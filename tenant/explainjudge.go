@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,8 +11,6 @@ import (
 	"strings"
 
 	"github.com/keylime/keylime-tenant/policy"
-	"github.com/keylime/keylime-tenant/policy/eventlog"
-	"github.com/keylime/keylime-tenant/policy/measuredboot"
 	"github.com/keylime/keylime-tenant/policy/runtime"
 )
 
@@ -26,8 +22,8 @@ const (
 	maxFileFindings = 1000
 )
 
-// judge judges what was had, in the order of PROTOCOL.md 6.4. Errors are those
-// of the context and of a list that cannot be read.
+// judge judges what was had, in the order of PROTOCOL.md 6.4. The only error is
+// the end of the context.
 func (e *explainer) judge(ctx context.Context) error {
 	e.readLog()
 	if err := e.judgeFiles(ctx); err != nil {
@@ -57,38 +53,6 @@ func (e *explainer) proof() string {
 		return ""
 	}
 	return " (as claimed: no quote proves it)"
-}
-
-// readLog reads the boot log.
-func (e *explainer) readLog() {
-	if len(e.evidence.log) == 0 {
-		return
-	}
-	e.x.Files = append(e.x.Files, EvidenceFile{FileBootLog, e.evidence.log})
-	log, err := eventlog.Parse(e.evidence.log)
-	if err == nil && e.evidence.quoted {
-		_, err = log.Replay(e.evidence.proven.Bank())
-	}
-	if err != nil {
-		f := policy.Finding{Check: measuredboot.CheckLog, EventID: "measured_boot.parser.tpm2_eventlog.error", Where: "the boot log"}
-		var known *eventlog.Error
-		if errors.As(err, &known) {
-			bare := *known
-			bare.Hint, f.Remedy = "", known.Hint
-			err = &bare
-		}
-		f.Message = "the boot log cannot be read: " + err.Error()
-		var bank *eventlog.BankError
-		if errors.As(err, &bank) {
-			f.Check, f.EventID = measuredboot.CheckBank, "measured_boot.parser.invalid_pcrs_hashes"
-			f.Remedy = "switch the bank on in the firmware's setup, or let the agent quote another one (tpm_hash_alg)"
-		}
-		e.find(f)
-		return
-	}
-	e.log = log
-	n := len(log.Events)
-	e.x.Evidence.BootEvents = &n
 }
 
 // judgeFiles holds the IMA list against PCR 10 and the runtime policy.
@@ -130,8 +94,8 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 		if interrupted(ctx) != nil {
 			return interrupted(ctx)
 		}
-		e.find(policy.Finding{Check: runtime.CheckEntry, EventID: "ima.parser.entry", Where: "the IMA list", Message: "the IMA list cannot be read: " + err.Error()})
-		return skip(CheckRefused, "the IMA list cannot be read")
+		e.find(policy.Finding{Check: runtime.CheckEntry, EventID: "ima.parser.entry", Where: "the IMA list", Message: "the IMA list cannot be judged: " + err.Error()})
+		return skip(CheckRefused, "the IMA list cannot be judged")
 	}
 	e.fileVerdict(verdict)
 	return nil
@@ -205,42 +169,6 @@ func (e *explainer) allow(f policy.Finding) []string {
 	return nil
 }
 
-// compareLog holds the boot log against the registers.
-func (e *explainer) compareLog() {
-	bootPolicy := e.boot.Source != PolicyNone && !(e.boot.known() && measuredboot.IsEmpty(e.boot.text))
-	switch why := e.why(); {
-	case e.mask&1 == 0 && !bootPolicy:
-		e.check(PartLog, CheckNotDemanded, false, "the verifier does not ask for PCR 0")
-	case why != "":
-		e.check(PartLog, CheckNotJudged, false, "%s", why)
-	case len(e.evidence.log) == 0 && e.r.Evidence != nil:
-		e.check(PartLog, CheckNotJudged, false, "there is no boot log in %s", e.r.Evidence.Origin)
-	case len(e.evidence.log) == 0 && !bootPolicy:
-		e.check(PartLog, CheckNotDemanded, false, "the agent sends none, and without a measured-boot policy none is needed")
-	case len(e.evidence.log) == 0:
-		e.find(policy.Finding{Check: checkNoLog, EventID: "pcr_validation.unused_pcr_0", PCR: policy.Int(0), Where: "the boot log",
-			Message: "the agent sends no boot log, and there is a measured-boot policy",
-			Remedy:  "let the agent read /sys/kernel/security/tpm0/binary_bios_measurements (measuredboot_ml_path), as root"})
-		e.check(PartLog, CheckRefused, e.evidence.quoted, "the agent sends no boot log")
-	case e.log == nil:
-		e.check(PartLog, CheckRefused, false, "it cannot be read")
-	case !e.evidence.quoted:
-		e.check(PartLog, CheckNotJudged, false, "%d events%s", len(e.log.Events), e.proof())
-	case !bootPolicy:
-		e.check(PartLog, CheckNotDemanded, true, "%d events; without a measured-boot policy they are not held against the PCRs", len(e.log.Events))
-	default:
-		findings := measuredboot.ComparePCRs(e.log, e.evidence.proven.Bank(), e.evidence.pcrs())
-		for _, f := range findings {
-			e.find(f)
-		}
-		if len(findings) > 0 {
-			e.check(PartLog, CheckRefused, true, "%d events do not lead to the quoted PCRs", len(e.log.Events))
-			return
-		}
-		e.check(PartLog, CheckPassed, true, "%d events lead to the quoted PCRs", len(e.log.Events))
-	}
-}
-
 // judgeTPM holds the registers against tpm_policy.
 func (e *explainer) judgeTPM() {
 	demanded := slices.DeleteFunc(slices.Sorted(maps.Keys(e.tpm)), func(n int) bool { return n == imaPCR || n == dataPCR })
@@ -259,8 +187,8 @@ func (e *explainer) judgeTPM() {
 		e.check(PartTPM, CheckNotJudged, false, "%s", why)
 		return
 	}
-	before := len(e.x.Findings)
 	var missing []string
+	var bad []int
 	for _, n := range demanded {
 		value, quoted := e.evidence.proven.PCR(n)
 		found := hex.EncodeToString(value)
@@ -268,6 +196,7 @@ func (e *explainer) judgeTPM() {
 		case !quoted:
 			missing = append(missing, strconv.Itoa(n))
 		case !slices.Contains(e.tpm[n], found):
+			bad = append(bad, n)
 			e.find(policy.Finding{Check: checkTPM, EventID: fmt.Sprintf("pcr_validation.invalid_pcr_%d", n), PCR: policy.Int(n), Where: fmt.Sprintf("PCR %d", n),
 				Expected: e.tpm[n], Found: []string{found},
 				Message: fmt.Sprintf("PCR %d has a value that tpm_policy does not accept%s", n, zeroText(value)),
@@ -280,8 +209,12 @@ func (e *explainer) judgeTPM() {
 			Message: "the quote lacks PCRs that tpm_policy names: " + strings.Join(missing, ", "),
 			Remedy:  "the mask of the tpm_policy does not fit its PCRs: enrol the agent anew", Command: e.update(tpmText(e.tpm, 0, ""))})
 	}
-	if len(e.x.Findings) > before {
-		e.check(PartTPM, CheckRefused, true, "of %s demanded", pcrList(demanded))
+	switch {
+	case missing != nil:
+		e.check(PartTPM, CheckRefused, true, "PCR %s not quoted", strings.Join(missing, ", "))
+		return
+	case bad != nil:
+		e.check(PartTPM, CheckRefused, true, "not as demanded: %s", pcrList(bad))
 		return
 	}
 	e.check(PartTPM, CheckPassed, true, "%s as demanded", pcrList(demanded))
@@ -301,79 +234,4 @@ func pcrList(numbers []int) string {
 		words[i] = strconv.Itoa(n)
 	}
 	return "PCR " + strings.Join(words, ", ")
-}
-
-// judgeBoot evaluates the measured-boot policy.
-func (e *explainer) judgeBoot() {
-	if name, is := strings.CutPrefix(e.event, ofBootPolicy); is && name != examplePolicy {
-		e.note("the verifier judges boots by its policy %s, whose rules are not known here: the judgement is that of %q, the one of Keylime itself", quoted(name), examplePolicy)
-	}
-	text := e.boot.text
-	switch why := e.why(); {
-	case e.boot.Source == PolicyNone:
-		e.check(PartBoot, CheckNotDemanded, false, "there is none")
-		return
-	case !e.boot.known():
-		e.check(PartBoot, CheckNotJudged, false, "it is not known: give it with --mb-policy FILE")
-		return
-	case json.Valid(text) && measuredboot.IsEmpty(text):
-		e.check(PartBoot, CheckNotDemanded, false, "it is empty: every boot is accepted")
-		return
-	case why != "":
-		e.check(PartBoot, CheckNotJudged, false, "%s", why)
-		return
-	}
-	p, err := measuredboot.Parse(text)
-	if err != nil {
-		f := policy.Finding{Check: measuredboot.CheckPolicy, EventID: ofBootPolicy + examplePolicy, Where: "the measured-boot policy",
-			Message: "the measured-boot policy cannot be used: " + err.Error(), Remedy: "make a new one from the machine's boot log",
-			Command: []string{"keylime_tenant", "policy", "create", "measured-boot", e.evidence.logFile}}
-		if !json.Valid(text) {
-			f.EventID = "pcr_validation.invalid_mb_policy"
-		}
-		e.find(f)
-		e.check(PartBoot, CheckRefused, e.evidence.quoted, "it cannot be used")
-		return
-	}
-	refused := 0
-	if missing := e.missingPCRs(); missing != nil {
-		missing.Command = e.update(tpmText(e.tpm, 0, ""))
-		e.find(*missing)
-		refused++
-	}
-	if e.log == nil {
-		if refused > 0 {
-			e.check(PartBoot, CheckRefused, e.evidence.quoted, "the quote lacks PCRs that it needs")
-			return
-		}
-		e.check(PartBoot, CheckNotJudged, false, "there is no boot log that could be judged")
-		return
-	}
-	verdict := p.Evaluate(e.log, measuredboot.EvaluateOptions{PolicyName: e.boot.file, LogName: e.evidence.logFile})
-	for _, f := range verdict.Findings {
-		if len(f.Command) > 2 && f.Command[2] == "merge" {
-			f.Command = append(f.Command, "-o", e.boot.file)
-		}
-		e.find(f)
-		refused++
-	}
-	for _, w := range verdict.Warnings {
-		e.note("%s", w)
-	}
-	if refused > 0 {
-		e.check(PartBoot, CheckRefused, e.evidence.quoted, "the boot differs from all that it accepts%s", e.proof())
-		return
-	}
-	e.check(PartBoot, CheckPassed, e.evidence.quoted, "the boot is one that it accepts%s", e.proof())
-}
-
-// missingPCRs is the finding about registers that the verifier does not ask
-// for although its policy needs them.
-func (e *explainer) missingPCRs() *policy.Finding {
-	if e.agent.HasMBRefstate == 0 || !e.evidence.quoted {
-		return nil
-	}
-	asked := e.evidence.pcrs()
-	maps.DeleteFunc(asked, func(n int, _ []byte) bool { return e.mask&(1<<n) == 0 })
-	return measuredboot.MissingPCRs(asked)
 }

@@ -72,7 +72,11 @@ func TestExplainUnreachableFromHere(t *testing.T) {
 	if found.Answer != AnswerHealthy || len(found.Findings) != 0 || outcomeOfCheck(t, found, PartAgent).Outcome != CheckNotJudged || !strings.Contains(found.Summary, "could not be judged") {
 		t.Errorf("%s: %s", found.Answer, found.Summary)
 	}
-	x.agent.AttestationCount, x.agent.State = 0, verifier.GetQuoteRetry
+	x.agent.State = verifier.GetQuoteRetry
+	if found = x.explain(t); found.Answer != AnswerUnreachable || found.Verifier.Health != HealthHealthy {
+		t.Errorf("%s: %s", found.Answer, found.Summary)
+	}
+	x.agent.AttestationCount = 0
 	if found = x.explain(t); found.Answer != AnswerUnreachable || client.KindOf(found.Failure()) != client.Unreachable {
 		t.Errorf("%s: %s", found.Answer, found.Summary)
 	}
@@ -87,7 +91,7 @@ func TestExplainMoved(t *testing.T) {
 	x.dead[polledAt] = noConnection()
 	x.failed("internal.verifier.not_reachable")
 	found := x.explain(t)
-	if got := checks(found); !slices.Equal(got, []string{checkAddress}) || !found.Event.Explained || found.Answer != AnswerRefused {
+	if got := checks(found); !slices.Equal(got, []string{checkAddress}) || !found.Event.Explained || found.Answer != AnswerUnreachable || client.KindOf(found.Failure()) != client.Unreachable {
 		t.Fatalf("%s: %s: %v", found.Answer, found.Summary, got)
 	}
 	f := found.Findings[0]
@@ -97,6 +101,12 @@ func TestExplainMoved(t *testing.T) {
 	if outcomeOfCheck(t, found, PartFiles).Outcome != CheckPassed {
 		t.Error("what it shows there was not judged")
 	}
+	// The verifier may reach what this tenant does not.
+	x.attested()
+	if found = x.explain(t); found.Answer != AnswerHealthy || !noted(found, polledAt) || len(found.Findings) != 0 {
+		t.Errorf("%s: %s", found.Answer, found.Summary)
+	}
+	x.failed("internal.verifier.not_reachable")
 	// Where it answers at both there is a note, and where at none both are tried.
 	delete(x.dead, polledAt)
 	if found = x.explain(t); !noted(found, "10.0.0.9:9002") || len(found.Findings) != 0 {
@@ -347,6 +357,10 @@ func TestExplainLogs(t *testing.T) {
 		"a boot log not base64": {"internal.verifier.exception", measuredboot.CheckLog, PartLog, spoilWith(func(q *agent.IntegrityQuote) { *q.MBLog = "!" })},
 		"a broken boot log": {"measured_boot.parser.tpm2_eventlog.error", measuredboot.CheckLog, PartLog, spoilWith(func(q *agent.IntegrityQuote) {
 			*q.MBLog = base64.StdEncoding.EncodeToString([]byte("no log at all, but long enough to be looked at"))
+		})},
+		"a boot log without the bank of the quote": {"measured_boot.parser.invalid_pcrs_hashes", measuredboot.CheckBank, PartLog, spoilWith(func(q *agent.IntegrityQuote) {
+			// PCR 0, EV_SEPARATOR, a SHA-1 digest, four octets: the old form.
+			*q.MBLog = base64.StdEncoding.EncodeToString(append(append([]byte{0, 0, 0, 0, 4, 0, 0, 0}, make([]byte, 20)...), 4, 0, 0, 0, 0, 0, 0, 0))
 		})},
 		"a boot that the TPM has not seen": {"measured_boot.invalid_pcr_4", measuredboot.CheckPCR, PartLog, func(x *explained) { _ = x.machine.ExtendPCR(4, "x") }},
 		"no IMA list":                      {"pcr_validation.unused_pcr_10", checkNoList, PartFiles, spoilWith(func(q *agent.IntegrityQuote) { q.IMAList = nil })},
