@@ -57,7 +57,11 @@ func (r doctorResult) Screen() render.Screen {
 		}
 		screen = append(screen, section)
 	}
-	return append(screen, render.Section{Text: r.sum()})
+	sum := r.sum()
+	if r.width > 0 {
+		sum = strings.Join(wrap(sum, r.width), "\n")
+	}
+	return append(screen, render.Section{Text: sum})
 }
 
 func countLevel(h doctor.Hop, level doctor.Level) int {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +55,9 @@ keylime_tenant ek pin add 9c0d1e...`,
 				if err := tenant.CheckAgentID(agent); err != nil {
 					return err
 				}
+			}
+			if strings.ContainsFunc(note, unicode.IsControl) {
+				return usagef("--note: a note is one line of plain text")
 			}
 			c, err := e.settings(ctx)
 			if err != nil {
