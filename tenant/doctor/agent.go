@@ -21,7 +21,7 @@ import (
 func (x *examiner) agent(ctx context.Context) *seen {
 	s := &seen{hop: Hop{Name: client.AgentName, Address: safe(x.AgentID)}, role: agentRole()}
 	record := x.record(ctx, s)
-	x.enrolled(ctx, s)
+	x.enrolled(ctx, s, record != nil)
 	if record == nil {
 		s.unseen("the registrar's record of the agent is not known", CheckAgentEK, CheckAgentAddress, CheckTCP, CheckAgentPin, CheckClientAccepted)
 		return s
@@ -71,7 +71,7 @@ func (x *examiner) record(ctx context.Context, s *seen) *registrar.Agent {
 }
 
 // enrolled looks whether the verifier attests the agent.
-func (x *examiner) enrolled(ctx context.Context, s *seen) {
+func (x *examiner) enrolled(ctx context.Context, s *seen, registered bool) {
 	h := &s.hop
 	at := &seen{role: verifierRole(), at: x.Verifier}
 	c := x.talker(at, x.material.ours, "")
@@ -83,11 +83,16 @@ func (x *examiner) enrolled(ctx context.Context, s *seen) {
 	_, _ = c.Negotiate(ctx)
 	record, _, err := verifier.New(c).Agent(ctx, x.AgentID)
 	switch {
+	case client.KindOf(err) == client.NotFound && !registered:
+		h.add(Finding{Check: CheckEnrolled, Level: Note, Class: ClassOther, Seen: "the verifier does not know it either", Why: "nobody watches it"})
 	case client.KindOf(err) == client.NotFound:
 		h.add(Finding{Check: CheckEnrolled, Level: Note, Class: ClassOther, Seen: "the verifier does not attest it", Why: "nobody watches it yet",
 			Fix: "place it under attestation", Command: "keylime_tenant add " + word(x.AgentID)})
 	case err != nil:
 		h.skip(CheckEnrolled, ClassOther, "the verifier could not be asked: %s", safe(err.Error()))
+	case !registered:
+		h.add(Finding{Check: CheckEnrolled, Level: Note, Class: ClassOther, Seen: fmt.Sprintf("the verifier has it, in state %q, though the registrar could not tell of it", record.State.String()),
+			Why: "an agent that was deleted from the registrar stays under attestation until it is deleted from the verifier too"})
 	default:
 		h.ok(CheckEnrolled, ClassOther, "the verifier has it, in state %q", record.State.String())
 	}

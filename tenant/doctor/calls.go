@@ -63,11 +63,15 @@ func (x *examiner) versions(ctx context.Context, s *seen, c *client.Client) (n c
 	case err != nil:
 		h.add(Finding{Check: CheckVersions, Level: Problem, Class: ClassOther, Seen: safe(err.Error()), Why: "no call can succeed", Fix: "look at its log"})
 		return n, false, false
+	case n.Fallback && n.Version != client.Current():
+		h.add(Finding{Check: CheckVersions, Level: Note, Class: ClassOther, Seen: fmt.Sprintf("it does not tell its versions; the newest that it takes is %s, which is spoken", n.Version),
+			Why: "old registrars do so", Fix: "nothing has to be done; a newer Keylime tells"})
+		return n, true, false
 	case n.Fallback:
 		f := Finding{Check: CheckVersions, Level: Warning, Class: ClassOther, Seen: fmt.Sprintf("it does not tell its versions (%v); %s is spoken", n.Err, n.Version),
 			Why: "if it does not know that version, calls fail with 404 or 400", Fix: "is this a Keylime server?"}
 		if s.role.name == client.RegistrarName {
-			f.Fix = "registrars of Keylime before 7.12 do not tell: update it; or is this no registrar?"
+			f.Fix = "old registrars do not tell: update it; or is this no registrar?"
 		}
 		h.add(f)
 		return n, true, false

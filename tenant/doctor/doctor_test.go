@@ -305,10 +305,12 @@ func serverFaults() []fault {
 		{"a client certificate that is no administrator's", func(w *world) { w.renewClient(w.ca, func(c *x509.Certificate) { c.Subject.CommonName = "" }) },
 			onVerifier, CheckClientAccepted, Problem, ClassTLS, "common name"},
 		{"no version in common", func(w *world) { w.verifier.versions = []string{"1.0"} }, onVerifier, CheckVersions, Problem, ClassOther, "no API version"},
-		{"versions not told", func(w *world) { w.registrar.status = 404 }, onRegistrar, CheckVersions, Warning, ClassOther, "before 7.12"},
+		{"versions not told", func(w *world) { w.registrar.status = 404 }, onRegistrar, CheckVersions, Warning, ClassOther, "old registrars"},
+		{"a registrar that must be tried", func(w *world) { w.registrar.takes = "2.1" }, onRegistrar, CheckVersions, Note, ClassOther, "takes is 2.1"},
+		{"a registrar of that age", func(w *world) { w.registrar.takes = "2.1" }, onRegistrar, CheckRelease, Warning, ClassOther, "CVE-2025-13609"},
 		{"a verifier of the push model", func(w *world) { w.verifier.status = 410 }, onVerifier, CheckPushMode, Note, ClassOther, "--push-model"},
 		{"an old registrar", func(w *world) { w.registrar.versions = []string{"2.0", "2.1", "2.2", "2.3", "2.4"} }, onRegistrar, CheckRelease, Warning, ClassOther, "CVE-2025-13609"},
-		{"an old verifier", func(w *world) { w.verifier.versions = []string{"2.0", "2.1"} }, onVerifier, CheckRelease, Warning, ClassOther, "CVE-2022-3500"},
+		{"an old verifier", func(w *world) { w.verifier.versions = []string{"2.0", "2.1"} }, onVerifier, CheckRelease, Note, ClassOther, "CVE-2022-3500"},
 		{"a very old verifier", func(w *world) { w.verifier.versions = []string{"2.0"} }, onVerifier, CheckRelease, Warning, ClassOther, "CVE-2022-1053"},
 		{"a verifier that may be of 7.14.0", func(w *world) { w.verifier.versions = []string{"2.5"} }, onVerifier, CheckRelease, Note, ClassOther, "CVE-2026-6420"},
 		{"clock ahead", func(w *world) { w.registrar.off = 2 * time.Minute }, onRegistrar, CheckClock, Warning, ClassOther, "ahead of"},
@@ -338,6 +340,7 @@ func closedPort(t testing.TB) int {
 func agentFaults() []fault {
 	return []fault{
 		{"agent not registered", func(w *world) { w.registrar.records = map[string]any{} }, onAgent, CheckRegistered, Problem, ClassOther, "keylime_tenant reglist"},
+		{"agent that is enrolled, but not registered", func(w *world) { w.registrar.records = map[string]any{"other": 1} }, onAgent, CheckEnrolled, Note, ClassOther, "deleted from the verifier too"},
 		{"agent registered twice", func(w *world) { w.record["regcount"] = 2 }, onAgent, CheckRegCount, Warning, ClassOther, "CVE-2025-13609"},
 		{"agent not enrolled", func(w *world) { w.verifier.records = map[string]any{} }, onAgent, CheckEnrolled, Note, ClassOther, "keylime_tenant add"},
 		{"agent without address", func(w *world) { w.record["ip"] = nil }, onAgent, CheckAgentAddress, Note, ClassOther, "--push-model"},

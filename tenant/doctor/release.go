@@ -15,12 +15,16 @@ import (
 // version, so that a finding can only be a warning.
 func (x *examiner) release(s *seen, n client.Negotiation) {
 	h := &s.hop
-	if n.Fallback || n.Gone || len(n.Theirs) == 0 {
+	theirs := n.Theirs
+	if n.Fallback && !n.Gone && n.Version != client.Current() {
+		theirs = []client.Version{n.Version} // found by trying
+	}
+	if len(theirs) == 0 {
 		h.skip(CheckRelease, ClassOther, "it tells no versions from which its release could be concluded%s", pushFlaw(n))
 		return
 	}
 	newest := 0
-	for _, v := range n.Theirs {
+	for _, v := range theirs {
 		if v.Major == 2 {
 			newest = max(newest, v.Minor)
 		}
@@ -42,11 +46,10 @@ func (x *examiner) release(s *seen, n client.Negotiation) {
 		return
 	case s.role.name == client.RegistrarName:
 		f.Why = "before 7.14.0 another TPM can take over the id of an agent by registering under it (CVE-2025-13609)"
-	case newest <= 1:
-		f.Why = "before 6.5.1 a verifier can be made to stop attesting an agent without a word (CVE-2022-3500)"
-		if newest == 0 {
-			f.Why += ", and before 6.4.0 tenant and verifier can be shown two different AKs (CVE-2022-1053)"
-		}
+	case newest == 1:
+		f.Level, f.Why = Note, "before 6.5.1 a verifier can be made to stop attesting an agent without a word (CVE-2022-3500); which of the releases it is cannot be seen"
+	case newest == 0:
+		f.Why = "a verifier of that age can be made to stop attesting an agent without a word (CVE-2022-3500), and tenant and verifier can be shown two different AKs (CVE-2022-1053)"
 	default:
 		h.ok(CheckRelease, ClassOther, "its newest version of the API is 2.%d, as of Keylime %s: no flaw of a %s is known here", newest, releases[newest], s.role.name)
 		return

@@ -165,6 +165,8 @@ type fake struct {
 	// versions are told; status, if not 0, is told instead.
 	versions []string
 	status   int
+	// takes is the one version that it takes, without telling it.
+	takes string
 	// off is how far its clock is ahead.
 	off time.Duration
 	// records by id; nil answers 404.
@@ -175,15 +177,22 @@ type fake struct {
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", time.Now().Add(f.off).UTC().Format(http.TimeFormat))
+	status := ""
 	answer := func(code int, results any) {
+		if status == "" {
+			status = http.StatusText(code)
+		}
 		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "status": http.StatusText(code), "results": results})
+		_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "status": status, "results": results})
 	}
 	admin := f.open || r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && r.TLS.PeerCertificates[0].Subject.CommonName != ""
 	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
 	case f.stall:
 		<-r.Context().Done()
+	case f.takes != "" && !strings.HasPrefix(r.URL.Path, "/v"+f.takes+"/"):
+		status = "API version not supported"
+		answer(400, map[string]any{})
 	case r.URL.Path == "/version" && f.status != 0:
 		answer(f.status, map[string]any{})
 	case r.URL.Path == "/version":
