@@ -47,6 +47,9 @@ func useLine(cmd *cobra.Command) string {
 		use = cmd.Parent().CommandPath() + " " + use
 	}
 	if cmd.HasAvailableSubCommands() {
+		if cmd.Annotations[annotationOwnArgs] != "" {
+			return use + " [OPTION]...\n  " + cmd.CommandPath() + " VERB [OPTION]..."
+		}
 		return use + " VERB [OPTION]..."
 	}
 	return use + " [OPTION]..."

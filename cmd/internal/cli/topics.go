@@ -70,7 +70,8 @@ What is checked before a share of the payload key leaves this machine:
   quote     Signature by the registered AK, nonce, the digest over the PCR values,
             PCR 16 bound to the transport key, accepted algorithms.
   EK        A chain to tpm_cert_store, dates, and the same key as the registered EK,
-            in the pull and in the push model.
+            in the pull and in the push model; or a pin, or both (ek_require, see
+            keylime_tenant ek --help).
   secrets   K, U, V and private keys are never printed, logged or written to
             temporary files; v in a server's answer is hidden unless --show-secrets.
 
