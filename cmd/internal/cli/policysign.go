@@ -80,6 +80,11 @@ func (a *app) sign(f *signFlags, path string) error {
 	if err != nil {
 		return err
 	}
+	for _, path := range []string{f.newKey, f.public, f.cert, f.out.path} {
+		if err := writable(path); err != nil {
+			return &outputError{Path: path, Err: err}
+		}
+	}
 	if f.newKey != "" {
 		if err := a.writeNewKey(f.newKey, keyPEM, public); err != nil {
 			return err

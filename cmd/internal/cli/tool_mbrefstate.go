@@ -65,8 +65,8 @@ func (a *app) cannotOpen(parser *argparse.Parser, dest, path string, err error) 
 // writable says why a file cannot be made at path, without making it. The
 // folder is what matters: a file that exists is replaced.
 func writable(path string) error {
-	if path == "-" {
-		return nil
+	if path == "" || path == "-" {
+		return nil // standard output
 	}
 	if info, err := os.Stat(path); err == nil {
 		if info.IsDir() {

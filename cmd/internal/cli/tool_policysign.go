@@ -119,6 +119,10 @@ func (s *toolSigning) takeKey(a *app) (err error) {
 // sign signs and writes: the key first, since without it the rest is worth
 // nothing, and like upstream over an older one.
 func (s *toolSigning) sign(a *app, content []byte) error {
+	// A key for a signature that then cannot be written would only confuse.
+	if err := writable(s.out.path); err != nil {
+		return &outputError{Path: s.out.path, Err: err}
+	}
 	var envelope, cert []byte
 	var err error
 	if s.backend == backendX509 {
