@@ -54,7 +54,8 @@ func newRootCmd(a *app) *cobra.Command {
 			newVerifierListCmd(a), newVerifierStatusCmd(a), newBulkCmd(a)}},
 		{"Policies in files", []*cobra.Command{newPolicyCmd(a)}},
 		{"Policies stored on the verifier", newPolicyVerbs(a)},
-		{"Certificates and payloads", []*cobra.Command{newCACmd(a), newPayloadCmd(a)}},
+		{"Certificates and payloads", []*cobra.Command{newCACmd(a), newEKCmd(a), newPayloadCmd(a)}},
+		{"When something is wrong", []*cobra.Command{newDoctorCmd(a)}},
 		{"Learning and testing", []*cobra.Command{newLabCmd(a)}},
 		{"This program", []*cobra.Command{newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a), help}},
 	}

@@ -79,7 +79,7 @@ func (a *app) run(ctx context.Context) int {
 }
 
 func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) error {
-	if cmd, rest, err := root.Find(args); err == nil && cmd.HasSubCommands() && !isCompletion(args[0]) {
+	if cmd, rest, err := root.Find(args); err == nil && cmd.HasSubCommands() && cmd.Annotations[annotationOwnArgs] == "" && !isCompletion(args[0]) {
 		if word, found := misplacedVerb(cmd, rest); found && child(cmd, word) == nil {
 			return unknownVerb(cmd, word)
 		}
