@@ -7,17 +7,18 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // Negotiate asks the server for its versions, once, and fixes the newest
 // common one for the calls that follow (PROTOCOL.md 2.3).
 //
 // A server that does not tell is no error: the outcome is a Fallback to
-// [Current], and its Err says why. Registrar and verifier are given that even
-// when they cannot be reached or trusted; the next call then reports that
-// failure. An agent is not: there it is an error. A caller that gives up gets
-// an *[Error] of kind Canceled or TimedOut, and no common version is a
-// *[NoCommonVersionError].
+// [Current], or with an old registrar to what it is found to speak, and its Err
+// says why. Registrar and verifier are given that even when they cannot be
+// reached or trusted; the next call then reports that failure. An agent is not:
+// there it is an error. A caller that gives up gets an *[Error] of kind Canceled
+// or TimedOut, and no common version is a *[NoCommonVersionError].
 //
 // Failed connections are not remembered: the next call of Negotiate asks again.
 func (c *Client) Negotiate(ctx context.Context) (Negotiation, error) {
@@ -70,7 +71,30 @@ func (c *Client) fallBack(ctx context.Context, err error) (Negotiation, error) {
 		c.mu.Unlock()
 		return n, nil
 	}
+	if c.config.Name == RegistrarName && unknownVersion(failure) {
+		n.Version = c.probe(ctx)
+	}
 	return c.settle(n), nil
+}
+
+// unknownVersion says that a server refuses a call for its version.
+func unknownVersion(failure *Error) bool {
+	return failure.HTTP == http.StatusBadRequest && failure.Reply != nil && strings.EqualFold(failure.Reply.Status, "API version not supported")
+}
+
+// probe finds out which version a registrar speaks that does not tell: before
+// 7.10 there is no GET /version on its TLS port, and what is newer than itself
+// it refuses. It is asked for an agent, which need not be there, in one version
+// after the other, the newest first.
+func (c *Client) probe(ctx context.Context) Version {
+	for _, v := range slices.Backward(Supported()) {
+		_, err := c.do(ctx, Call{Method: http.MethodGet, Path: "/v" + v.String() + "/agents/none", NoVersion: true})
+		var failure *Error
+		if !errors.As(err, &failure) || !unknownVersion(failure) {
+			return v
+		}
+	}
+	return Current()
 }
 
 func (c *Client) settle(n Negotiation) Negotiation {

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/client/registrar"
@@ -66,6 +67,9 @@ type enrolment struct {
 	conn    Connection
 	release func()
 	version client.Version
+	// agentVersions are those that the agent speaks, nil if it was not asked or
+	// does not tell.
+	agentVersions []client.Version
 
 	// old is the enrolment that is replaced, nil if there is none.
 	old *oldEnrolment
@@ -181,7 +185,8 @@ func (e *enrolment) fail(step Step, err error) *StepError {
 	return failed
 }
 
-// askVerifier settles the version, and refuses a verifier of the other model.
+// askVerifier settles the version, and refuses a verifier of the other model or
+// one that is too old for what it is to enforce.
 func (e *enrolment) askVerifier(ctx context.Context) error {
 	if err := e.t.askVerifier(ctx); err != nil {
 		return e.fail(StepEnrol, err)
@@ -189,6 +194,11 @@ func (e *enrolment) askVerifier(ctx context.Context) error {
 	if e.t.verifierVersion.Gone && !e.plan.Push && !e.plan.Compat {
 		return &InvalidError{Kind: PushVerifier, Object: "verifier " + e.t.VerifierConn.Addr(),
 			Cause: "it runs in push mode and would never ask this agent for a quote", Hint: "add --push-model, or name a verifier in pull mode with --cv"}
+	}
+	// An old verifier would take the name, and enforce nothing.
+	if name, v := e.plan.policies.measuredBootName, e.t.verifierVersion.Version; name != "" && !verifier.StoresMBPolicies(v) {
+		return &InvalidError{Kind: InvalidMBPolicy, Object: string(MBKind) + " " + quoted(name),
+			Cause: fmt.Sprintf("the verifier %s speaks API %s, which has no measured-boot policies under a name", e.t.VerifierConn.Addr(), v), Hint: "give the file alone: --mb-policy FILE"}
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func (e *enrolment) request() verifier.AddRequest {
 		Metadata:                p.payload.metadata,
 		RevocationKey:           verifier.PrivateKeyPEM(p.payload.revocationKey.Bytes()),
 		AcceptTPMHashAlgs:       list(p.AcceptHash), AcceptTPMEncryptionAlgs: list(p.AcceptEnc), AcceptTPMSigningAlgs: list(p.AcceptSign),
-		AKTPM: e.record.AIKTPM, MTLSCert: e.record.MTLSCert, SupportedVersion: e.version.String(),
+		AKTPM: e.record.AIKTPM, MTLSCert: e.record.MTLSCert, SupportedVersion: e.polledVersion().String(),
 	}
 	if p.payload.keys != nil {
 		v := verifier.KeyShare(base64.StdEncoding.EncodeToString(p.payload.keys.V.Bytes()))

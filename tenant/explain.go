@@ -24,6 +24,8 @@ const (
 	FileRuntimePolicy = "runtime-policy.json"
 	FileQuote         = "quote.json"
 	FileAK            = "ak.b64"
+	// fileNewMBPolicy is what commands call a policy that they make.
+	fileNewMBPolicy = "new-mb-policy.json"
 )
 
 // ExplainRequest asks why the attestation of an agent fails.

@@ -103,7 +103,7 @@ func (e *explainer) judgeBoot() {
 	if err != nil {
 		f := policy.Finding{Check: measuredboot.CheckPolicy, EventID: ofBootPolicy + examplePolicy, Where: "the measured-boot policy",
 			Message: "the measured-boot policy cannot be used: " + err.Error(), Remedy: "make a new one from the machine's boot log",
-			Command: []string{"keylime_tenant", "policy", "create", "measured-boot", e.evidence.logFile}}
+			Command: []string{"keylime_tenant", "policy", "create", "measured-boot", e.evidence.logFile, "-o", e.inDir(fileNewMBPolicy)}}
 		if !json.Valid(text) {
 			f.EventID = "pcr_validation.invalid_mb_policy"
 		}
@@ -127,8 +127,11 @@ func (e *explainer) judgeBoot() {
 	}
 	verdict := p.Evaluate(e.log, measuredboot.EvaluateOptions{PolicyName: e.boot.file, LogName: e.evidence.logFile})
 	for _, f := range verdict.Findings {
-		if len(f.Command) > 2 && f.Command[2] == "merge" {
+		switch {
+		case len(f.Command) > 2 && f.Command[2] == "merge":
 			f.Command = append(f.Command, "-o", e.boot.file)
+		case len(f.Command) > 2 && f.Command[2] == "create":
+			f.Command = append(f.Command, "-o", e.inDir(fileNewMBPolicy))
 		}
 		e.find(f)
 		refused++

@@ -3,7 +3,9 @@ package tenant
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/keylime/keylime-tenant/policy"
 	"github.com/keylime/keylime-tenant/policy/runtime"
 )
 
@@ -47,11 +49,13 @@ func (e *explainer) next() {
 	reactivate := []string{"keylime_tenant", "reactivate", id}
 	switch x.Answer {
 	case AnswerStopped:
-		if push(e.agent) {
+		switch {
+		case push(e.agent):
 			e.step(reactivate, "let the verifier attest it again")
 			return
+		case len(e.refusals()) == 0:
+			e.enrolAnew("enrol it anew")
 		}
-		e.step(e.update(""), "enrol it anew, with all that it was enrolled with (payload and keys are not known here)")
 	case AnswerRecovered:
 		e.recovered(reactivate)
 	case AnswerStale:
@@ -75,8 +79,15 @@ func (e *explainer) next() {
 			e.step(nil, "fetch %s and %s from the machine into a directory and explain again with --evidence DIR", FileBootLog, FileIMAList)
 		}
 	}
-	if len(x.Findings) > 0 && x.Answer != AnswerStopped {
-		e.nextOfFindings(reactivate)
+	switch refusals := e.refusals(); {
+	case len(refusals) > 0:
+		e.nextOfRefusals(refusals, reactivate)
+	case len(x.Findings) > 0 && x.Answer != AnswerStopped:
+		// It is not reached.
+		e.step(x.Findings[0].Command, "%s", x.Findings[0].Remedy)
+		if x.Verifier.Health == HealthFailed && x.Findings[0].Command == nil {
+			e.step(reactivate, "then let the verifier attest it again")
+		}
 	}
 }
 
@@ -91,46 +102,76 @@ func (e *explainer) recovered(reactivate []string) {
 	e.step(reactivate, "let the verifier attest it again")
 }
 
-// nextOfFindings says how changes can be undone or accepted.
-func (e *explainer) nextOfFindings(reactivate []string) {
-	var boot, files, enrol bool
-	refusals := e.refusals()
-	if len(refusals) == 0 {
-		// It is not reached: what helps stands with the finding.
-		e.step(nil, "%s", e.x.Findings[0].Remedy)
-		if e.x.Verifier.Health == HealthFailed {
-			e.step(reactivate, "then let the verifier attest it again")
-		}
-		return
-	}
+// enrolAnew is the step that replaces the enrolment, whatever else there is.
+func (e *explainer) enrolAnew(text string) {
+	e.step(e.update(e.acceptedTPM()), "%s, with all that it was enrolled with (payload and keys are not known here)", text)
+}
+
+// acceptance is which parts of what was found a policy can be made to accept.
+type acceptance struct {
+	boot, files, registers bool
+	// create is the command that makes another boot policy, nil for none.
+	create []string
+	// remedies are of what no policy accepts.
+	remedies []string
+}
+
+func (e *explainer) acceptanceOf(refusals []policy.Finding) (a acceptance) {
 	for _, f := range refusals {
-		switch command := f.Command; {
-		case len(command) > 2 && command[1] == "policy" && command[2] == "merge" && command[3] == e.boot.file:
-			boot = true
-		case len(command) > 2 && command[1] == "policy" && command[2] == "merge":
-			files = true
-		case len(command) > 1 && command[1] == "update":
-			enrol = true
+		verb := ""
+		if len(f.Command) > 2 {
+			verb = f.Command[1] + " " + f.Command[2]
+		}
+		switch {
+		case verb == "policy merge" && f.Command[3] == e.boot.file:
+			a.boot = true
+		case verb == "policy merge":
+			a.files = true
+		case verb == "policy create":
+			a.create = f.Command
+		case strings.HasPrefix(verb, "update "):
+			a.registers = true
+		case f.Remedy != "" && !slices.Contains(a.remedies, f.Remedy):
+			a.remedies = append(a.remedies, f.Remedy)
 		}
 	}
-	e.step(nil, "find out who has changed the machine, and why: only what was meant may be accepted")
-	if boot {
+	return a
+}
+
+// nextOfRefusals says how changes can be undone or accepted.
+func (e *explainer) nextOfRefusals(refusals []policy.Finding, reactivate []string) {
+	const most = 3 // remedies; the findings have all
+	a := e.acceptanceOf(refusals)
+	for _, remedy := range a.remedies[:min(len(a.remedies), most)] {
+		e.step(nil, "%s", remedy)
+	}
+	if a.boot || a.files || a.registers || a.create != nil {
+		e.step(nil, "find out who has changed the machine, and why: only what was meant may be accepted")
+	}
+	enrol := a.registers || e.x.Answer == AnswerStopped
+	switch {
+	case a.create != nil:
+		e.step(a.create, "make another policy from this boot, if it is meant to be so")
+		e.boot.file = e.inDir(fileNewMBPolicy)
+	case a.boot:
 		e.step([]string{"keylime_tenant", "policy", "merge", e.boot.file, e.evidence.logFile, "-o", e.boot.file}, "let the policy accept this boot as well")
+	}
+	// Enrolling anew brings a policy of the agent's own along, not one by name.
+	if (a.boot || a.create != nil) && (!enrol || e.boot.Source == PolicyOnly) {
 		e.store(e.boot, MBKind, "--mb-policy")
 	}
-	if files {
+	if a.files {
 		e.acceptFiles()
+	}
+	if a.files && (!enrol || e.files.Source == PolicyOnly) {
 		e.store(e.files, RuntimeKind, "--runtime-policy")
 	}
-	if enrol {
-		for _, f := range refusals {
-			if len(f.Command) > 1 && f.Command[1] == "update" {
-				e.step(e.update(e.acceptedTPM()), "enrol it anew with the values that PCRs have now, and with all that it was enrolled with (payload and keys are not known here)")
-				return
-			}
-		}
-	}
-	if e.x.Verifier.Health == HealthFailed || e.x.Verifier.Health == HealthStale {
+	switch text := "enrol it anew"; {
+	case a.registers:
+		e.enrolAnew(text + " with the values that PCRs have now")
+	case enrol:
+		e.enrolAnew(text)
+	case e.x.Verifier.Health == HealthFailed || e.x.Verifier.Health == HealthStale:
 		e.step(reactivate, "let the verifier attest it again")
 	}
 }

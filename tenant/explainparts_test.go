@@ -502,6 +502,69 @@ func TestExplainRecordedBoots(t *testing.T) {
 	}
 }
 
+// TestExplainNext: what to do, where more than one thing is to be done.
+func TestExplainNext(t *testing.T) {
+	t.Parallel()
+	quiet := func(x *explained) {
+		boot, _ := x.machine.Evidence().WithCommandLine("quiet")
+		_ = x.machine.Boot(boot)
+	}
+	merge := []string{"keylime_tenant", "policy", "merge", "kept/mb-policy.json", "kept/binary_bios_measurements", "-o", "kept/mb-policy.json"}
+	demand := `{"23": ["` + zero32 + `"]}`
+	for name, c := range map[string]struct {
+		set  func(*explained)
+		want [][]string
+	}{
+		"another boot of a stopped agent": {func(x *explained) { quiet(x); x.agent.State = verifier.TenantQuoteFailed },
+			[][]string{merge, {"keylime_tenant", "update", testID, "--tpm-policy", demand, "--runtime-policy", "kept/runtime-policy.json", "--mb-policy", "kept/mb-policy.json"}}},
+		"the same with a policy by name": {func(x *explained) {
+			quiet(x)
+			x.agent.State = verifier.TenantQuoteFailed
+			x.mb["web"] = x.mb[testID]
+			delete(x.mb, testID)
+		}, [][]string{merge, {"keylime_tenant", "updatembpolicy", "web", "--mb-policy", "kept/mb-policy.json"},
+			{"keylime_tenant", "update", testID, "--tpm-policy", demand, "--runtime-policy", "kept/runtime-policy.json", "--mb-policy-name", "web"}}},
+		"Secure Boot turned off": {func(x *explained) {
+			boot, _ := recorded.Named(recorded.NoSecureBoot)
+			_ = x.machine.Boot(boot)
+			x.failed("measured_boot.policy_example")
+			x.runtime[testID] = string(filesOf(t, boot.IMA))
+		}, [][]string{{"keylime_tenant", "policy", "create", "measured-boot", "kept/binary_bios_measurements", "--without-secureboot", "-o", "kept/new-mb-policy.json"},
+			{"keylime_tenant", "updatembpolicy", testID, "--mb-policy", "kept/new-mb-policy.json"}, {"keylime_tenant", "reactivate", testID}}},
+		"what no policy accepts": {func(x *explained) { _ = x.machine.ExtendPCR(4, "x"); x.failed("measured_boot.invalid_pcr_4") },
+			[][]string{{"keylime_tenant", "reactivate", testID}}},
+		"a policy that was given": {func(x *explained) {
+			quiet(x)
+			x.failed("measured_boot.policy_example")
+			x.request.MBPolicy = &Input{Name: "my.json", Content: []byte(*x.mb[testID])}
+		}, [][]string{{"keylime_tenant", "policy", "merge", "my.json", "kept/binary_bios_measurements", "-o", "my.json"}, {"keylime_tenant", "reactivate", testID}}},
+		"a push agent that was stopped": {func(x *explained) {
+			x.agent.State, x.agent.IP, x.agent.Port = verifier.TenantQuoteFailed, nil, nil
+		}, [][]string{{"keylime_tenant", "reactivate", testID}}},
+		"a stopped agent that is well": {func(x *explained) { x.agent.State = verifier.TenantQuoteFailed },
+			[][]string{{"keylime_tenant", "update", testID, "--tpm-policy", demand, "--runtime-policy", "kept/runtime-policy.json", "--mb-policy", "kept/mb-policy.json"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newExplained(t)
+			c.set(x)
+			found := x.explain(t)
+			var got [][]string
+			for _, s := range found.Next {
+				if s.Text == "" {
+					t.Error("a step without words")
+				}
+				if s.Command != nil {
+					got = append(got, s.Command)
+				}
+			}
+			if !slices.EqualFunc(got, c.want, slices.Equal[[]string]) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestCheckOfEvent(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{

@@ -96,7 +96,7 @@ func (e *enrolment) dial(ctx context.Context) (*client.Negotiation, error) {
 	if err != nil {
 		return nil, e.fail(StepAgentVersion, err)
 	}
-	e.version = negotiation.Version
+	e.version, e.agentVersions = negotiation.Version, negotiation.Theirs
 	return &negotiation, nil
 }
 

@@ -91,7 +91,7 @@ func (e *enrolment) oldRequest() verifier.AddRequest {
 		V: o.V, CloudagentIP: o.IP, VerifierIP: o.VerifierIP, VerifierPort: o.VerifierPort, TPMPolicy: o.TPMPolicy,
 		RuntimePolicyName: e.old.runtimeName, MBPolicy: e.old.measuredBoot, MBPolicyName: e.old.measuredBootName, Metadata: o.MetaData,
 		AcceptTPMHashAlgs: list(o.AcceptTPMHashAlgs), AcceptTPMEncryptionAlgs: list(o.AcceptTPMEncryptionAlgs), AcceptTPMSigningAlgs: list(o.AcceptTPMSigningAlgs),
-		AKTPM: e.record.AIKTPM, MTLSCert: e.record.MTLSCert, SupportedVersion: e.version.String(),
+		AKTPM: e.record.AIKTPM, MTLSCert: e.record.MTLSCert, SupportedVersion: e.polledVersion().String(),
 	}
 	if o.Port != nil {
 		port := verifier.Port(*o.Port)

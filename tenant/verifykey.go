@@ -82,7 +82,7 @@ func (e *enrolment) refusal(found *verifier.Agent) *RefusedError {
 	if refused.EventID != "" {
 		refused.Cause += " (" + printable(refused.EventID) + ")"
 	}
-	refused.Hint = "keylime_tenant explain " + e.plan.ID + " compares the agent's logs with the policies"
+	refused.Hint = "keylime_tenant explain " + e.plan.ID + " shows all that differs, and what would accept it"
 	return refused
 }
 
@@ -134,6 +134,8 @@ func (e *enrolment) waitAttested(ctx context.Context, shown *verifier.Agent) (*v
 	for {
 		if last == nil {
 			if refused := e.refusal(shown); refused != nil {
+				// The enrolment does not stay, and without it there is nothing to explain.
+				refused.Hint = "enrol it without waiting for its attestation, then keylime_tenant explain " + id + " shows all that differs"
 				return nil, e.fail(StepWait, refused)
 			}
 			if shown.AttestationCount > 0 {

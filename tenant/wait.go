@@ -159,7 +159,7 @@ func (w *waiter) judge(found *verifier.Agent) (reached bool, err error) {
 		w.result.Health, w.result.Reason = health, reason
 		return true, nil
 	case w.r.For == WaitHealthy && (health == HealthFailed || health == HealthStopped):
-		hint := "keylime_tenant reactivate " + w.r.ID + " makes the verifier attest it again"
+		hint := "keylime_tenant explain " + w.r.ID + " shows all that differs; keylime_tenant reactivate makes the verifier attest it again"
 		if health == HealthStopped {
 			hint = "keylime_tenant update " + w.r.ID + " starts its attestation again"
 		}

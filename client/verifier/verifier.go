@@ -22,10 +22,26 @@ func New(transport *client.Client) *Client { return &Client{transport} }
 
 // Add places an agent under attestation. An agent or policy that exists
 // already is a *[client.Error] of kind Conflict, a policy name that is unknown
-// one of kind NotFound.
+// one of kind NotFound. A verifier for which [StoresMBPolicies] is false is given
+// the measured-boot policy under the key it knows, and ignores a name.
 func (c *Client) Add(ctx context.Context, id string, request AddRequest) (*client.Reply, error) {
-	return c.transport.Do(ctx, client.Call{Method: http.MethodPost, Path: agentPath(id), Body: request})
+	call := client.Call{Method: http.MethodPost, Path: agentPath(id), Body: request}
+	if !StoresMBPolicies(c.transport.Version()) {
+		call.Body = oldAddRequest{request, request.MBPolicy}
+	}
+	return c.transport.Do(ctx, call)
 }
+
+// oldAddRequest is the body for a verifier before API 2.3, which misses the key
+// mb_refstate and passes over those that it does not know.
+type oldAddRequest struct {
+	AddRequest
+	MBRefstate *string `json:"mb_refstate"`
+}
+
+// StoresMBPolicies says whether a verifier of that version stores measured-boot
+// policies under names (PROTOCOL.md 2.1).
+func StoresMBPolicies(v client.Version) bool { return v.Compare(client.Version{Major: 2, Minor: 3}) >= 0 }
 
 // Delete ends the attestation of an agent. Pending says that the verifier has
 // accepted it (202) but not done it yet. An unknown agent is a *[client.Error]

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,7 @@ type app struct {
 	configured *config.Config
 	tls        *client.TLSMaterial
 	presenter  render.Presenter
+	tracing    sync.Mutex
 	logs       *pylog.Set
 	stdinUsed  string
 	begun      bool

@@ -48,7 +48,8 @@ func newRootCmd(a *app) *cobra.Command {
 	help := newHelpCmd(a)
 	a.groups = []verbGroup{
 		{"Agents", []*cobra.Command{
-			newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a), newReactivateCmd(a), newStopCmd(a)}},
+			newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a), newWatchCmd(a), newWaitCmd(a), newExplainCmd(a),
+			newReactivateCmd(a), newStopCmd(a)}},
 		{"One server at a time", []*cobra.Command{
 			newRegistrarListCmd(a), newRegistrarStatusCmd(a), newRegistrarDeleteCmd(a),
 			newVerifierListCmd(a), newVerifierStatusCmd(a), newBulkCmd(a)}},

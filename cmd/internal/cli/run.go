@@ -179,8 +179,8 @@ func (a *app) present() render.Presenter {
 	return a.presenter
 }
 
-func (a *app) newModern() render.Presenter {
-	format, _ := a.global.format() // judged by begin; the default otherwise
+// colors says whether colour is wanted, where there is a terminal for it.
+func (a *app) colors() bool {
 	color := !a.global.noColor
 	if value, _ := a.getenv("NO_COLOR"); value != "" {
 		color = false
@@ -188,6 +188,12 @@ func (a *app) newModern() render.Presenter {
 	if term, _ := a.getenv("TERM"); term == "dumb" {
 		color = false
 	}
+	return color
+}
+
+func (a *app) newModern() render.Presenter {
+	format, _ := a.global.format() // judged by begin; the default otherwise
+	color := a.colors()
 	return render.New(render.Options{
 		Out: a.out(), Err: a.errOut(), Format: format,
 		Color: color && a.streams.OutTTY, ErrColor: color && a.streams.ErrTTY, Width: a.streams.Width,
@@ -198,6 +204,8 @@ func (a *app) newModern() render.Presenter {
 
 // trace tells the presenter of a request, if it wants to know.
 func (a *app) trace(t client.Trace) {
+	a.tracing.Lock() // both servers may be asked at the same time
+	defer a.tracing.Unlock()
 	if tracer, ok := a.present().(render.Tracer); ok {
 		tracer.Trace(t)
 	}

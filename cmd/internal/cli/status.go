@@ -9,36 +9,9 @@ import (
 )
 
 const statusCodes = `
-Exit code: 0 if the agent is attested or is still to be, 3 if its attestation has failed
+Exit code: 0 if the agent is healthy or pending, 3 if its attestation has failed
 or has stopped, 5 if the server does not know it, 6 if no good quote has come for too
 long.`
-
-func newStatusCmd(a *app) *cobra.Command {
-	cmd := a.command("status ID", "what registrar and verifier say about an agent", `Show what the registrar and the verifier say about an agent. An agent that is
-registered but not enrolled is exit code 5, after the registrar's part.
-`+statusCodes,
-		`keylime_tenant status d432fbb3-d2f1-4a97-9ef7-75bd81c00000
-keylime_tenant status ID -o json`,
-		agentID, func(ctx context.Context, args []string) error {
-			t, err := a.tenant(ctx)
-			if err != nil {
-				return err
-			}
-			result, err := t.Status(ctx, args[0])
-			if result != nil {
-				if showErr := a.show(result); showErr != nil {
-					return showErr
-				}
-			}
-			if err != nil {
-				return err
-			}
-			return a.healthError(result.Verifier)
-		})
-	cmd.SuggestFor = []string{"show", "state", "get"}
-	cmd.ValidArgsFunction = a.completer(a.registeredIDs)
-	return cmd
-}
 
 func newVerifierStatusCmd(a *app) *cobra.Command {
 	cmd := a.command("cvstatus ID", "what the verifier says about an agent", `Show what the verifier says about an agent: its state, how many quotes it has accepted
@@ -104,13 +77,13 @@ func (a *app) healthError(agent *tenant.VerifierAgent) error {
 			cause = "the verifier does not say why"
 		}
 		return &tenant.RefusedError{ID: agent.ID, State: agent.State, Cause: cause,
-			Hint: "once the cause is gone: " + programName + " reactivate " + agent.ID}
+			Hint: programName + " explain " + agent.ID + " shows all that differs; once the cause is gone: " + programName + " reactivate " + agent.ID}
 	case tenant.HealthStopped:
 		return &tenant.RefusedError{ID: agent.ID, State: agent.State, Cause: "the verifier was told to stop attesting it",
 			Hint: "enrol it anew: " + programName + " update " + agent.ID}
 	case tenant.HealthStale, tenant.HealthLate:
 		return &tenant.WaitError{ID: agent.ID, Cause: "agent " + agent.ID + ": no good quote has come for too long",
-			Hint: "is the verifier running, and does it reach the agent?"}
+			Hint: programName + " explain " + agent.ID + " says whether the agent would be accepted; is the verifier running, and does it reach the agent?"}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"time"
 
@@ -59,7 +60,7 @@ func (a *Agent) registerOnce(ctx context.Context, transport *client.Client) erro
 		return err
 	}
 	api := registrar.New(transport)
-	blob, _, err := api.Register(ctx, a.id, a.registration())
+	blob, _, err := api.Register(ctx, a.id, a.registration(transport.Version()))
 	if err != nil {
 		return err
 	}
@@ -73,8 +74,8 @@ func (a *Agent) registerOnce(ctx context.Context, transport *client.Client) erro
 	return err
 }
 
-// registration is what the agent says of itself.
-func (a *Agent) registration() registrar.RegisterRequest {
+// registration is what the agent says of itself, in a version of the API.
+func (a *Agent) registration(version client.Version) registrar.RegisterRequest {
 	host, port := a.config.ContactIP, registrar.Port(a.config.ContactPort)
 	if host == "" {
 		host = a.config.IP
@@ -93,6 +94,10 @@ func (a *Agent) registration() registrar.RegisterRequest {
 	}
 	if a.ekCert != nil {
 		text := string(a.ekCert)
+		// Registrars of older versions read base64 of DER alone.
+		if leaf, _ := pem.Decode(a.ekCert); leaf != nil && version.Compare(client.Version{Major: 2, Minor: 3}) < 0 {
+			text = base64.StdEncoding.EncodeToString(leaf.Bytes)
+		}
 		request.EKCert = &text
 	}
 	return request

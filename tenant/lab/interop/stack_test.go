@@ -51,7 +51,13 @@ type settings map[string]string
 
 func startKeylime(t *testing.T, extra settings) *keylime {
 	t.Helper()
-	k := &keylime{installation: installed(t), dir: t.TempDir()}
+	return installed(t).start(t, extra)
+}
+
+// start runs the servers of an installation.
+func (i installation) start(t *testing.T, extra settings) *keylime {
+	t.Helper()
+	k := &keylime{installation: i, dir: t.TempDir()}
 	k.verifierPort, k.registrarPort, k.registrarTL = freePort(t), freePort(t), freePort(t)
 	k.certStore = filepath.Join(k.dir, "tpm_cert_store")
 	must(t, os.MkdirAll(k.certStore, 0o755))
@@ -127,7 +133,7 @@ func (k *keylime) serve(t *testing.T, name string, port int, file string) {
 		}
 	})
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // only waits for the port
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, GetClientCertificate: k.clientCert}}} // only waits for the port
 	waitFor(t, 60*time.Second, name+" answers", func() bool {
 		select {
 		case err := <-exited:
@@ -148,6 +154,16 @@ func (k *keylime) serve(t *testing.T, name string, port int, file string) {
 		reply.Body.Close()
 		return true
 	})
+}
+
+// clientCert is the tenant's certificate, once it is there: servers of older
+// releases speak to nobody without one.
+func (k *keylime) clientCert(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(filepath.Join(k.dir, "cv_ca/client-cert.crt"), filepath.Join(k.dir, "cv_ca/client-private.pem"))
+	if err != nil {
+		return &tls.Certificate{}, nil
+	}
+	return &cert, nil
 }
 
 // result is what a finished command printed, both streams, and its exit code.

@@ -1,0 +1,105 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// oldReleases are the servers of earlier years that a tenant may meet, with the
+// newest version of the API that each speaks.
+var oldReleases = []struct{ version, api string }{
+	{"7.12.1", "2.3"}, {"7.9.0", "2.1"}, {"7.3.0", "2.1"}, {"6.6.0", "2.1"},
+}
+
+// enoughOld is how many of them have to run for the test to say anything.
+const enoughOld = 2
+
+// oldInstallation installs an older release. why says what keeps it from
+// running here: a release may not install with this Python any more, or not be
+// importable, which is nothing that our code could mend.
+func oldInstallation(t *testing.T, version string) (i installation, why string) {
+	t.Helper()
+	i = installed(t)
+	setup := run(t, 10*time.Minute, os.Environ(), ".", "sh", "setup_old.sh", version)
+	if setup.code != 0 {
+		return i, "does not install: " + lastLine(setup.err)
+	}
+	i.dir = lastLine(setup.out)
+	env := append(os.Environ(), "KEYLIME_DIR="+t.TempDir(), "PYTHONWARNINGS=ignore")
+	for _, component := range []string{"verifier", "registrar", "tenant", "ca", "logging"} {
+		env = append(env, "KEYLIME_"+strings.ToUpper(component)+"_CONFIG="+filepath.Join(i.dir, "conf", component+".conf"))
+	}
+	if r := run(t, time.Minute, env, i.dir, i.python(), "-c", "import keylime.cmd.verifier, keylime.cmd.registrar"); r.code != 0 {
+		return i, "does not start: " + lastLine(r.err)
+	}
+	return i, ""
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// TestOldServers adds, looks at and deletes an agent with servers of earlier
+// years, in both grammars. The table at the end says what became of each.
+func TestOldServers(t *testing.T) {
+	var table []string
+	ran := 0
+	for _, old := range oldReleases {
+		outcome := ""
+		t.Run(old.version, func(t *testing.T) {
+			i, why := oldInstallation(t, old.version)
+			if why != "" {
+				outcome = why
+				t.Log(why)
+				return
+			}
+			outcome = "failed"
+			walkOld(t, i.start(t, nil), old.api)
+			outcome, ran = "add, status, update, policies, delete: as they should be", ran+1
+		})
+		table = append(table, fmt.Sprintf("%-8s API %s  %s", old.version, old.api, outcome))
+	}
+	t.Logf("older servers\n%s\n%d of %d ran", strings.Join(table, "\n"), ran, len(oldReleases))
+	if ran < enoughOld {
+		t.Errorf("only %d of %d older releases run here, and %d would be needed to say anything", ran, len(oldReleases), enoughOld)
+	}
+}
+
+// walkOld does the main job with the servers of one release.
+func walkOld(t *testing.T, k *keylime, api string) {
+	t.Helper()
+	const id = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
+	agent := k.startAgent(t, id)
+	payload := filepath.Join(k.dir, "payload.txt")
+	must(t, os.WriteFile(payload, []byte("for old servers\n"), 0o600))
+
+	k.ours(t, "-c", "regstatus", "-u", id).want(t, 0, "Using API version "+api+" for registrar communication", `"operational_state": "Registered"`)
+	k.ours(t, "-c", "add", "-u", id, "-t", "127.0.0.1", "-f", payload, "--verify").want(t, 0,
+		"Using API version "+api+" for verifier communication", "added to Verifier", "Successful key derivation")
+	k.waitState(t, id, "Get Quote")
+	waitFor(t, 20*time.Second, "the decrypted payload", func() bool {
+		found := find(agent.dir, "decrypted_payload")
+		text, err := os.ReadFile(found)
+		return err == nil && string(text) == "for old servers\n"
+	})
+	k.ours(t, "-c", "status", "-u", id).want(t, 0, `"operational_state": "Registered"`, `"operational_state": "Get Quote"`)
+	k.ours(t, "-c", "bulkinfo").want(t, 0, "INFO - Bulk Agent Info:", id)
+	k.ours(t, "-c", "cvlist").want(t, 0, `{"uuids": [["`+id+`"]]}`)
+	k.ours(t, "cvstatus", id, "-o", "json").want(t, 0, `"operational_state": "Get Quote"`)
+	k.ours(t, "add", id).want(t, 7)
+	k.ours(t, "-c", "addruntimepolicy", "--runtime-policy-name", "p1", "--runtime-policy", "../../../testdata/golden/fixtures/rp-good.json")
+	k.ours(t, "update", id, "--targethost", "127.0.0.1").want(t, 0)
+	k.waitState(t, id, "Get Quote")
+	k.ours(t, "-c", "delete", "-u", id, "-t", "127.0.0.1").want(t, 0, "INFO - Agent "+id+" deleted from the CV")
+	k.ours(t, "-c", "cvstatus", "-u", id).want(t, 1, "does not have agent "+id)
+	k.ours(t, "status", id).want(t, 5)
+	k.ours(t, "-c", "regdelete", "-u", id).want(t, 0)
+	k.ours(t, "regstatus", id).want(t, 5)
+}
