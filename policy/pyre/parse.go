@@ -66,7 +66,6 @@ type parser struct {
 	next    token
 	err     *Error
 
-	global    flags
 	typeA     bool // the global flag a was given
 	typeU     bool // the global flag u was given
 	groups    []group

@@ -181,12 +181,12 @@ func FromAllowlist(data []byte) (*Policy, []string, error) {
 			comments++
 			continue
 		}
-		digest, path, ok := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+		digest, _, ok := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
 		if !ok {
 			warnings = append(warnings, fmt.Sprintf("line %d has no path and is left out: %.100q", i+1, line))
 			continue
 		}
-		path = strings.TrimSpace(line[len(digest):])
+		path := strings.TrimSpace(line[len(digest):])
 		if small := strings.ToLower(digest); small != digest {
 			digest = small
 			capitals++
