@@ -131,7 +131,12 @@ func (e *explainer) acceptanceOf(refusals []policy.Finding) (a acceptance) {
 			a.create = f.Command
 		case strings.HasPrefix(verb, "update "):
 			a.registers = true
-		case f.Remedy != "" && !slices.Contains(a.remedies, f.Remedy):
+		}
+	}
+	for _, f := range refusals {
+		// Another boot policy settles what no change to the present one does.
+		settled := a.create != nil && checkOfEvent(f.EventID) == PartBoot
+		if f.Command == nil && f.Remedy != "" && !settled && !slices.Contains(a.remedies, f.Remedy) {
 			a.remedies = append(a.remedies, f.Remedy)
 		}
 	}
@@ -207,7 +212,7 @@ func (e *explainer) acceptFiles() {
 		return
 	}
 	e.step([]string{"keylime_tenant", "policy", "merge", e.files.file, e.evidence.listFile, "-o", e.files.file},
-		"let the policy accept all %d files, and all else in the list; each finding has the command for its file alone", len(commands))
+		"let the policy accept all %d files, and all else in the list (-o json has the command for each file alone)", len(commands))
 }
 
 // store brings a changed policy to the verifier.

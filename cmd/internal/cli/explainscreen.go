@@ -209,10 +209,12 @@ func (x *explanation) sections(findings []policy.Finding) render.Screen {
 			at := slices.IndexFunc(section.Fields, func(f render.Field) bool { return f.Name == "found" })
 			section.Fields = slices.Insert(section.Fields, at+1, render.Field{Name: "difference", Value: text, Tone: render.Bad})
 		}
-		if command != nil {
-			section.Fields = append(section.Fields, render.Field{Name: "accept", Value: shellText(command)})
-		}
 		screen = append(screen, section)
+		// What to do has most commands; the others stand alone too, since the
+		// value of a field may be broken into lines, which no shell understands.
+		if command != nil && !slices.ContainsFunc(x.Next, func(s tenant.NextStep) bool { return slices.Equal(s.Command, command) }) {
+			screen = append(screen, render.Section{Text: "This accepts it:\n   " + shellText(command)})
+		}
 	}
 	return screen
 }
