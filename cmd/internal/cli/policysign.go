@@ -53,6 +53,8 @@ func (a *app) sign(f *signFlags, path string) error {
 		return usagef("policy sign needs a key").hint("add --key FILE, or --new-key FILE to make one")
 	case f.key != "" && f.newKey != "":
 		return usagef("--key and --new-key cannot be given together")
+	case f.newKey == "-":
+		return usagef("--new-key wants a file: a private key is not printed")
 	case f.cert != "" && !f.x509:
 		return usagef("--cert-out is for the certificate of --x509").hint("add --x509")
 	}
