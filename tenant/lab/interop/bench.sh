@@ -76,6 +76,13 @@ fi
 
 keylime=${KEYLIME_INTEROP_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/keylime-tenant/interop-7.14.3}
 if [ -x "$keylime/venv/bin/keylime_tenant" ]; then
+    lines=1000000 sample=20000
+    theirs=$(KEYLIME_TEST=true KEYLIME_DIR=$work "$keylime/venv/bin/python" "$(dirname "$0")/bench_ima.py" "$work" $lines $sample 2>/dev/null)
+    t=$(now)
+    "$binary" policy check --runtime-policy "$work/policy.json" "$work/list.txt" >/dev/null 2>&1 || { echo "bench: the list was refused" >&2; exit 1; }
+    awk -v ns=$(( $(now) - t )) -v theirs="$theirs" -v n=$lines -v m=$sample 'BEGIN {
+        printf "%-44s ours %9.0f a s   other %8.0f a s   ratio %.0f\n", "IMA entries judged : Keylime in Python", n / (ns / 1e9), m / theirs, (n / (ns / 1e9)) / (m / theirs)
+        print "    (ours is a whole process over " n " entries, policy read and checked; theirs the function alone over " m ")" }'
     runs=3 pair "-h : the Python tenant" "exec $binary -h" "exec $keylime/venv/bin/keylime_tenant -h"
 else
     echo "the Python tenant is not installed (make interop installs it): no row for it"
