@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"sync"
 
 	"github.com/keylime/keylime-tenant/policy/dsse"
 	"github.com/keylime/keylime-tenant/policy/eventlog"
@@ -168,8 +169,10 @@ func (d *document) unfit(wanted string) error {
 // list tells an IMA list in text from everything else: the PCR, the template
 // hash and the template's name. listed is a line of an old allowlist.
 var (
-	imaLine  = regexp.MustCompile(`^\s*[0-9]{1,2} [0-9a-fA-F]{32,128} [a-z0-9][a-z0-9-]* `)
-	listLine = regexp.MustCompile(`^(#.*\n|\s*\n)*\s*\\?[0-9a-fA-F]{32,128}[ \t]+\S`)
+	imaLine = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^\s*[0-9]{1,2} [0-9a-fA-F]{32,128} [a-z0-9][a-z0-9-]* `)
+	})
+	listLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(#.*\n|\s*\n)*\s*\\?[0-9a-fA-F]{32,128}[ \t]+\S`) })
 )
 
 // recognise says what a file holds by its beginning.
@@ -183,11 +186,11 @@ func recognise(head []byte) content {
 		return contentEmpty
 	case text[0] == '{' || text[0] == '[':
 		return contentJSON
-	case imaLine.Match(head):
+	case imaLine().Match(head):
 		return contentIMAList
 	case isBinaryList(head):
 		return contentIMABinary
-	case listLine.Match(head):
+	case listLine().Match(head):
 		return contentAllowlist
 	case isBootLog(head):
 		return contentBootLog
@@ -251,12 +254,12 @@ func recogniseJSON(data []byte) content {
 }
 
 // member finds what looks like the name of a member.
-var member = regexp.MustCompile(`"([a-z_-]{3,32})"\s*:`)
+var member = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"([a-z_-]{3,32})"\s*:`) })
 
 // mentioned are the names of members that a text seems to have.
 func mentioned(data []byte) map[string]json.RawMessage {
 	found := map[string]json.RawMessage{}
-	for _, m := range member.FindAllSubmatch(data[:min(len(data), 1<<16)], 200) {
+	for _, m := range member().FindAllSubmatch(data[:min(len(data), 1<<16)], 200) {
 		found[string(m[1])] = nil
 	}
 	return found

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/keylime/keylime-tenant/tenant/quote"
 )
@@ -182,8 +183,10 @@ func signatureAlgorithms(text string) (hash, sign string) {
 }
 
 var (
-	registerLine = regexp.MustCompile(`^(?:(sha1|sha256|sha384|sha512)[ \t:]+)?(?:PCR[-_ ]?)?([0-9]{1,2})[ \t]*[: \t=][ \t]*(?:0x)?([0-9a-fA-F]+)$`)
-	bankLine     = regexp.MustCompile(`^(sha1|sha256|sha384|sha512|sm3_256|sha3_\d+) ?:$`)
+	registerLine = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:(sha1|sha256|sha384|sha512)[ \t:]+)?(?:PCR[-_ ]?)?([0-9]{1,2})[ \t]*[: \t=][ \t]*(?:0x)?([0-9a-fA-F]+)$`)
+	})
+	bankLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(sha1|sha256|sha384|sha512|sm3_256|sha3_\d+) ?:$`) })
 )
 
 // parseRegisters reads values of PCRs: what tpm2_pcrread prints, the name of a
@@ -196,11 +199,11 @@ func parseRegisters(data []byte) (map[string]map[int][]byte, error) {
 		if line == "" || strings.HasPrefix(line, "#") || line == "pcrs:" {
 			continue
 		}
-		if m := bankLine.FindStringSubmatch(line); m != nil {
+		if m := bankLine().FindStringSubmatch(line); m != nil {
 			bank = m[1]
 			continue
 		}
-		m := registerLine.FindStringSubmatch(line)
+		m := registerLine().FindStringSubmatch(line)
 		if m == nil {
 			return nil, fmt.Errorf("line %d: %.60q is no value of a PCR", i+1, line)
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/youmark/pkcs8"
 
@@ -25,7 +26,7 @@ import (
 const transportKeyName = "payload-private.pem"
 
 // validID is what an agent id may consist of (PROTOCOL.md 0.3).
-var validID = regexp.MustCompile(`^[\pL\pN_.-]+$`)
+var validID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\pL\pN_.-]+$`) })
 
 // agentID is the id that the configuration means.
 func (a *Agent) agentID() (string, error) {
@@ -42,7 +43,7 @@ func (a *Agent) agentID() (string, error) {
 	case "generate":
 		return a.generatedID()
 	default:
-		if !validID.MatchString(id) || strings.Trim(id, ".") == "" {
+		if !validID().MatchString(id) || strings.Trim(id, ".") == "" {
 			return bad(fmt.Sprintf("%.100q is no agent id: letters, digits, '_', '-' and '.' make one", id), nil)
 		}
 		return id, nil
@@ -52,7 +53,7 @@ func (a *Agent) agentID() (string, error) {
 // generatedID is a random UUID that stays the same in the same directory.
 func (a *Agent) generatedID() (string, error) {
 	path := filepath.Join(a.config.KeylimeDir, "agent_uuid")
-	if text, err := os.ReadFile(path); err == nil && validID.Match(text) {
+	if text, err := os.ReadFile(path); err == nil && validID().Match(text) {
 		return string(text), nil
 	}
 	b := make([]byte, 16)

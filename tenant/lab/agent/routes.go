@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	wire "github.com/keylime/keylime-tenant/client/agent"
 )
@@ -77,13 +78,13 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // versionPrefix is a path with a version in it.
-var versionPrefix = regexp.MustCompile(`^/v([0-9]+\.[0-9]+)(/.*)?$`)
+var versionPrefix = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^/v([0-9]+\.[0-9]+)(/.*)?$`) })
 
 func (a *Agent) route(w http.ResponseWriter, r *http.Request) answer {
 	if r.URL.Path == "/version" && r.Method == http.MethodGet {
 		return success(wire.Versions{Supported: versions[len(versions)-1], SupportedList: versions[:]})
 	}
-	m := versionPrefix.FindStringSubmatch(r.URL.Path)
+	m := versionPrefix().FindStringSubmatch(r.URL.Path)
 	if m == nil {
 		return refusal(http.StatusNotFound, "Not Found")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"sync"
 
 	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/client/registrar"
@@ -14,7 +15,7 @@ import (
 )
 
 // validID is what an agent id may consist of (PROTOCOL.md 0.3).
-var validID = regexp.MustCompile(`^[\pL\pN_.-]+$`)
+var validID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\pL\pN_.-]+$`) })
 
 // required are the keys that a POST must have, in the order in which upstream
 // misses them.
@@ -59,7 +60,7 @@ func readAdd(body []byte) (request wire.AddRequest, no serve.Answer, ok bool) {
 // order. It is all or nothing.
 func (s *Server) add(r *serve.Request) serve.Answer {
 	id := r.Params["id"]
-	if !validID.MatchString(id) {
+	if !validID().MatchString(id) {
 		return serve.Fail(http.StatusBadRequest, "agent_id not not valid")
 	}
 	if len(r.Body) == 0 {
