@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -144,6 +145,9 @@ func (w *waiter) look(ctx context.Context) (reached bool, err error) {
 // later is the error itself if asking again cannot help.
 func (w *waiter) later(err error) error {
 	if passing(err) {
+		if w.told.Health != "" && errors.Is(err, context.DeadlineExceeded) && w.told.Health != HealthUnknown {
+			return nil // the limit may have cut it off: what was last seen says more
+		}
 		w.last = err
 		w.tell(HealthUnknown, err.Error())
 		return nil

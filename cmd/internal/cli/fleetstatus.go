@@ -111,7 +111,7 @@ func (a *app) runStatus(ctx context.Context, args []string, flags *healthFlags) 
 	if err := a.show(result); err != nil {
 		return err
 	}
-	return fleetFailure(result, failOn)
+	return a.fleetFailure(result, failOn)
 }
 
 // classicStatus is the status of the Python tenant: first the registrar, then
@@ -157,17 +157,9 @@ func badHealth(text string) error {
 	return &statusError{Code: exitRefused, Err: errors.New(text)}
 }
 
-// fleetFailure is the failure that a joined view means after it was shown: a
-// server that did not answer, ids that nobody knows, or what --fail-on names.
-func fleetFailure(f *tenant.FleetResult, failOn []tenant.Health) error {
-	for _, s := range []tenant.ServerState{f.Verifier, f.Registrar} {
-		if s.Err != nil {
-			return &advisedError{Err: s.Err, Advice: "the table holds what the other server says"}
-		}
-	}
-	if len(f.Missing) > 0 {
-		return &tenant.NotFoundError{What: "agent", Name: f.Missing[0], Server: tenant.ServerRegistrar, Hint: programName + " status lists the agents of both servers"}
-	}
+// fleetFailure is the failure that a joined view means after it was shown: what
+// --fail-on names, a server that did not answer, or ids that nobody knows.
+func (a *app) fleetFailure(f *tenant.FleetResult, failOn []tenant.Health) error {
 	var parts []string
 	bad := 0
 	for _, h := range failOn {
@@ -176,11 +168,26 @@ func fleetFailure(f *tenant.FleetResult, failOn []tenant.Health) error {
 			parts = append(parts, fmt.Sprintf("%d %s", n, h))
 		}
 	}
-	if bad == 0 {
-		return nil
+	for _, s := range []tenant.ServerState{f.Verifier, f.Registrar} {
+		switch {
+		case s.Err == nil:
+		case bad == 0:
+			return &advisedError{Err: s.Err, Advice: "the table holds what the other server says"}
+		default:
+			a.present().Event(tenant.Warning{Kind: warnHalf, Text: s.Error})
+		}
 	}
-	return badHealth(fmt.Sprintf("%d of %d agents: %s", bad, len(f.Agents), strings.Join(parts, ", ")))
+	switch {
+	case bad > 0:
+		return badHealth(fmt.Sprintf("%d of %d agents: %s", bad, len(f.Agents), strings.Join(parts, ", ")))
+	case len(f.Missing) > 0:
+		return &tenant.NotFoundError{What: "agent", Name: f.Missing[0], Server: tenant.ServerRegistrar, Hint: programName + " status lists the agents of both servers"}
+	}
+	return nil
 }
+
+// warnHalf is the warning that one of the servers did not answer.
+const warnHalf tenant.WarningKind = "server-missing"
 
 // anyIDs are the agents of both servers, for completion.
 func (a *app) anyIDs(ctx context.Context) ([]string, error) {

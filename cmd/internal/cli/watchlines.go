@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/keylime/keylime-tenant/cmd/internal/render"
@@ -45,10 +46,16 @@ func (l watchLine) Screen() render.Screen {
 	return render.Screen{{Text: l.Time.Format(time.RFC3339) + "  " + l.text}}
 }
 
+// errReaderGone is why a watch ends that writes into a pipe.
+var errReaderGone = errors.New("nobody reads it any longer")
+
 // lines follows line by line: first how many agents there are and which are
 // not well, then each change.
 func (w *watch) lines(ctx context.Context, t *tenant.Tenant) error {
 	return t.Watch(ctx, w.request, func(s *tenant.Snapshot) error {
+		if readerGone(w.a.out()) {
+			return &outputError{Path: "standard output", Err: errReaderGone}
+		}
 		for _, line := range w.linesOf(s) {
 			if err := w.a.show(line); err != nil {
 				return &outputError{Path: "standard output", Err: err}
