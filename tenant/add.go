@@ -130,7 +130,11 @@ func (e *enrolment) steps(ctx context.Context, before func(context.Context) erro
 	if err := before(ctx); err != nil {
 		return err
 	}
-	if result.Payload, err = e.giveU(ctx, agent); err != nil {
+	result.Payload = e.plan.payload.keys != nil
+	if err := e.keyForOld(); err != nil {
+		return err
+	}
+	if err = e.giveU(ctx, agent); err != nil {
 		return err
 	}
 	if err := e.replace(ctx); err != nil {
@@ -196,7 +200,7 @@ func (e *enrolment) askVerifier(ctx context.Context) error {
 			Cause: "it runs in push mode and would never ask this agent for a quote", Hint: "add --push-model, or name a verifier in pull mode with --cv"}
 	}
 	// An old verifier would take the name, and enforce nothing.
-	if name, v := e.plan.policies.measuredBootName, e.t.verifierVersion.Version; name != "" && !verifier.StoresMBPolicies(v) {
+	if name, v := e.plan.policies.measuredBootName, e.t.verifierVersion.Version; name != "" && verifier.Before23(v) {
 		return &InvalidError{Kind: InvalidMBPolicy, Object: string(MBKind) + " " + quoted(name),
 			Cause: fmt.Sprintf("the verifier %s speaks API %s, which has no measured-boot policies under a name", e.t.VerifierConn.Addr(), v), Hint: "give the file alone: --mb-policy FILE"}
 	}

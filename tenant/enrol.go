@@ -78,24 +78,24 @@ func sameJSON(a string, b []byte) bool {
 }
 
 // giveU gives the agent its share of the key and the payload, if there is one.
-func (e *enrolment) giveU(ctx context.Context, to provenAgent) (given bool, err error) {
+func (e *enrolment) giveU(ctx context.Context, to provenAgent) error {
 	secret := e.plan.payload
 	if secret.keys == nil {
-		return false, nil
+		return nil
 	}
 	sealed, err := payload.SealShare(secret.keys.U, to.quote.TransportKeyPEM(), e.t.rand())
 	if err != nil {
-		return false, e.fail(StepPostU, err)
+		return e.fail(StepPostU, err)
 	}
 	if err := interrupted(ctx); err != nil {
-		return false, e.fail(StepPostU, err)
+		return e.fail(StepPostU, err)
 	}
 	_, err = to.agent.PostU(ctx, agent.UKeyRequest{EncryptedKey: sealed, AuthTag: secret.authTag, Payload: secret.sealed})
 	if e.uGiven = outcomeOf(err) >= unsure; err != nil {
-		return false, e.fail(StepPostU, err)
+		return e.fail(StepPostU, err)
 	}
 	e.t.emit(UDelivered{ID: e.plan.ID})
-	return true, nil
+	return nil
 }
 
 // request is what the verifier is sent: the policies, and the very AK and

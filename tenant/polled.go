@@ -1,9 +1,12 @@
 package tenant
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/keylime/keylime-tenant/client"
+	"github.com/keylime/keylime-tenant/client/verifier"
+	"github.com/keylime/keylime-tenant/payload"
 )
 
 // polledVersion is the version in which the verifier is told to ask the agent:
@@ -24,4 +27,20 @@ func (e *enrolment) polledVersion() client.Version {
 		}
 	}
 	return e.version
+}
+
+// keyForOld makes a key for an agent that gets no payload, if the verifier is
+// one [verifier.Before23]: that gives V to every agent, and without one fails at
+// the first good quote. The agent then has a key that opens nothing.
+func (e *enrolment) keyForOld() error {
+	n, p := e.t.verifierVersion, &e.plan.payload
+	if e.plan.Push || p.keys != nil || n.Fallback || !verifier.Before23(n.Version) {
+		return nil
+	}
+	keys, err := payload.NewKeys(e.t.rand())
+	if err != nil {
+		return fmt.Errorf("making a key for the agent: %w", err)
+	}
+	p.keys, p.authTag = &keys, payload.AuthTag(keys.K, e.plan.ID)
+	return nil
 }

@@ -72,3 +72,24 @@ func TestOldVerifierHasNoNamedPolicies(t *testing.T) {
 		t.Errorf("%v, posted %v", err, w.posted)
 	}
 }
+
+// TestOldVerifierGivesVToEveryAgent: an agent without payload has a key all the
+// same, with a verifier that fails without.
+func TestOldVerifierGivesVToEveryAgent(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		minor int
+		push  bool
+		keys  int
+	}{{2, false, 1}, {3, false, 0}, {2, true, 0}} {
+		w := newWorld(t)
+		tenant := w.tenant(t)
+		tenant.verifierVersion = &client.Negotiation{Version: client.Version{Major: 2, Minor: test.minor}}
+		r := goodAdd()
+		r.Payload, r.Push = PayloadInput{}, test.push
+		result, err := tenant.Add(t.Context(), r)
+		if err != nil || result.Payload || len(w.us) != test.keys || (w.posted[0].V != nil) != (test.keys == 1) {
+			t.Errorf("API 2.%d: %+v, %v, %d shares, V %t", test.minor, result, err, len(w.us), w.posted[0].V != nil)
+		}
+	}
+}

@@ -22,11 +22,11 @@ func New(transport *client.Client) *Client { return &Client{transport} }
 
 // Add places an agent under attestation. An agent or policy that exists
 // already is a *[client.Error] of kind Conflict, a policy name that is unknown
-// one of kind NotFound. A verifier for which [StoresMBPolicies] is false is given
-// the measured-boot policy under the key it knows, and ignores a name.
+// one of kind NotFound. A verifier [Before23] is given the measured-boot policy
+// under the key it knows.
 func (c *Client) Add(ctx context.Context, id string, request AddRequest) (*client.Reply, error) {
 	call := client.Call{Method: http.MethodPost, Path: agentPath(id), Body: request}
-	if !StoresMBPolicies(c.transport.Version()) {
+	if Before23(c.transport.Version()) {
 		call.Body = oldAddRequest{request, request.MBPolicy}
 	}
 	return c.transport.Do(ctx, call)
@@ -39,9 +39,10 @@ type oldAddRequest struct {
 	MBRefstate *string `json:"mb_refstate"`
 }
 
-// StoresMBPolicies says whether a verifier of that version stores measured-boot
-// policies under names (PROTOCOL.md 2.1).
-func StoresMBPolicies(v client.Version) bool { return v.Compare(client.Version{Major: 2, Minor: 3}) >= 0 }
+// Before23 says that a version of the API is older than 2.3, as of Keylime 6.x to
+// 7.10. Their verifiers store no measured-boot policies under names, want the
+// policy as mb_refstate, and give V to every agent, so that each must have one.
+func Before23(v client.Version) bool { return v.Compare(client.Version{Major: 2, Minor: 3}) < 0 }
 
 // Delete ends the attestation of an agent. Pending says that the verifier has
 // accepted it (202) but not done it yet. An unknown agent is a *[client.Error]

@@ -11,11 +11,17 @@ import (
 	"time"
 )
 
-// oldReleases are the servers of earlier years that a tenant may meet, with the
-// newest version of the API that each speaks.
-var oldReleases = []struct{ version, api string }{
-	{"7.12.1", "2.3"}, {"7.9.0", "2.1"}, {"7.3.0", "2.1"}, {"6.6.0", "2.1"},
+// oldRelease are servers of earlier years that a tenant may meet.
+type oldRelease struct {
+	version string
+	// api is the newest version of the API that they speak.
+	api string
+	// boots: their measured-boot policy "example" knows what a boot log of today
+	// holds. The older ones refuse it, whoever has sent the policy.
+	boots bool
 }
+
+var oldReleases = []oldRelease{{"7.12.1", "2.3", true}, {"7.9.0", "2.1", true}, {"7.3.0", "2.1", false}, {"6.6.0", "2.1", false}}
 
 // enoughOld is how many of them have to run for the test to say anything.
 const enoughOld = 2
@@ -61,7 +67,7 @@ func TestOldServers(t *testing.T) {
 				return
 			}
 			outcome = "failed"
-			walkOld(t, i.start(t, nil), old.api)
+			walkOld(t, i.start(t, nil), old)
 			outcome, ran = "add, status, update, policies, delete: as they should be", ran+1
 		})
 		table = append(table, fmt.Sprintf("%-8s API %s  %s", old.version, old.api, outcome))
@@ -73,8 +79,9 @@ func TestOldServers(t *testing.T) {
 }
 
 // walkOld does the main job with the servers of one release.
-func walkOld(t *testing.T, k *keylime, api string) {
+func walkOld(t *testing.T, k *keylime, old oldRelease) {
 	t.Helper()
+	api := old.api
 	const id = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
 	agent := k.startAgent(t, id)
 	payload := filepath.Join(k.dir, "payload.txt")
@@ -94,9 +101,33 @@ func walkOld(t *testing.T, k *keylime, api string) {
 	k.ours(t, "-c", "cvlist").want(t, 0, `{"uuids": [["`+id+`"]]}`)
 	k.ours(t, "cvstatus", id, "-o", "json").want(t, 0, `"operational_state": "Get Quote"`)
 	k.ours(t, "add", id).want(t, 7)
-	k.ours(t, "-c", "addruntimepolicy", "--runtime-policy-name", "p1", "--runtime-policy", "../../../testdata/golden/fixtures/rp-good.json")
-	k.ours(t, "update", id, "--targethost", "127.0.0.1").want(t, 0)
-	k.waitState(t, id, "Get Quote")
+
+	// An update without a payload, then one with policies, which are enforced.
+	k.ours(t, "update", id, "--targethost", "127.0.0.1", "--wait", "attested").want(t, 0)
+	fixtures, err := filepath.Abs("../../../testdata/golden/fixtures")
+	must(t, err)
+	runtime, boot := filepath.Join(fixtures, "rp-good.json"), filepath.Join(fixtures, "mb-good.json")
+	policies := []string{"-c", "update", "-u", id, "--runtime-policy", runtime}
+	if old.boots {
+		policies = append(policies, "--mb_refstate", boot)
+	}
+	k.ours(t, policies...).want(t, 0)
+	waitFor(t, 30*time.Second, "a good quote by the policies", func() bool {
+		record := agentRecord(t, k.ours(t, "-c", "cvstatus", "-u", id).want(t, 0).out, id)
+		if record["has_mb_refstate"] == 1.0 != old.boots || record["has_runtime_policy"] != 1.0 {
+			t.Fatalf("policies of the record: %v", record)
+		}
+		count, _ := record["attestation_count"].(float64)
+		return count > 0
+	})
+	k.ours(t, "update", id, "--mb-policy", filepath.Join(fixtures, "mb-other.json"), "--wait", "attested").want(t, 3, "boot")
+	k.ours(t, "-c", "addruntimepolicy", "--runtime-policy-name", "p1", "--runtime-policy", runtime).want(t, 0, "{'code': 201, 'status': 'Created', 'results': {}}")
+	named := k.ours(t, "update", id, "--mb-policy-name", "web")
+	if api == "2.1" {
+		named.want(t, 2, "no measured-boot policies under a name")
+	} else {
+		named.want(t, 5)
+	}
 	k.ours(t, "-c", "delete", "-u", id, "-t", "127.0.0.1").want(t, 0, "INFO - Agent "+id+" deleted from the CV")
 	k.ours(t, "-c", "cvstatus", "-u", id).want(t, 1, "does not have agent "+id)
 	k.ours(t, "status", id).want(t, 5)
