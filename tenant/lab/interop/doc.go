@@ -5,7 +5,7 @@
 //
 // The tests carry the build tag interop and are started by `make interop`,
 // which installs the real thing first (setup.sh, and setup_old.sh for servers of
-// earlier years). A missing tool is a failure
-// there, never a skip. The oracle_*.py programs are ours: each reads one JSON
-// request a line and answers with one JSON line, calling Keylime's functions.
+// earlier years). A missing tool is a failure there, never a skip. The
+// oracle_*.py programs are ours: each reads one JSON request a line and answers
+// with one JSON line, calling Keylime's functions.
 package interop
