@@ -60,6 +60,9 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 	list := e.evidence.list
 	if list != nil {
 		n := bytes.Count(list, []byte{'\n'})
+		if len(list) > 0 && list[len(list)-1] != '\n' {
+			n++
+		}
 		e.x.Evidence.IMALines = &n
 		e.x.Files = append(e.x.Files, EvidenceFile{FileIMAList, list})
 	}

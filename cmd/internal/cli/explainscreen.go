@@ -91,7 +91,7 @@ func (x *explanation) wrapped(text string) string {
 func (x *explanation) head() []render.Field {
 	fields := []render.Field{{Name: "ANSWER", Value: string(x.Answer), Tone: x.tone()},
 		{Name: "BECAUSE", Value: x.wrapped(clean(x.Summary))},
-		{Name: "VERIFIER", Value: x.verifierText()}}
+		{Name: "VERIFIER", Value: x.wrapped(x.verifierText())}}
 	if e := x.Event; e != nil {
 		text := clean(e.ID)
 		if e.Severity != nil {
