@@ -108,7 +108,7 @@ func judge(a *verifier.Agent, age, maxAge time.Duration) (h Health, reason strin
 		return HealthEnding, "the verifier is about to remove it"
 	case a.State == verifier.Failed, a.State == verifier.InvalidQuote, a.AttestationStatus == statusFail:
 		if reason = DescribeEvent(eventID(a)); reason == "" {
-			reason = "the verifier does not say why"
+			reason = unexplained(a)
 		}
 		return HealthFailed, reason
 	case a.AttestationStatus == statusTimeout:

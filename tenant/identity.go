@@ -70,11 +70,14 @@ func (e *enrolment) meet(ctx context.Context) error {
 // is fixed; the negotiation is nil then.
 func (e *enrolment) dial(ctx context.Context) (*client.Negotiation, error) {
 	if e.host == "" || e.port == 0 {
+		if e.ofThePushModel(ctx) {
+			return nil, e.needsPush(NoContactAddress, "the registrar holds no address of it")
+		}
 		return nil, &InvalidError{Kind: NoContactAddress, Object: "agent " + e.plan.ID, Cause: "the registrar holds no address of it",
 			Hint: "an agent of the push model is added with --push-model; otherwise give the address with --targethost and --targetport"}
 	}
 	at := AgentEndpoint{ID: e.plan.ID, Host: e.host, Port: e.port, Version: e.plan.version}
-	plain, err := e.plain()
+	plain, err := e.plain(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,11 @@ func (e *enrolment) dial(ctx context.Context) (*client.Negotiation, error) {
 	}
 	negotiation, err := e.conn.Negotiate(ctx)
 	if err != nil {
-		return nil, e.fail(StepAgentVersion, err)
+		failed := e.fail(StepAgentVersion, err)
+		if plain && client.KindOf(err) == client.Unreachable {
+			failed.Hint = "an agent of the push model, which listens to nobody, is added with --push-model"
+		}
+		return nil, failed
 	}
 	e.version, e.agentVersions = negotiation.Version, negotiation.Theirs
 	return &negotiation, nil
@@ -102,11 +109,14 @@ func (e *enrolment) dial(ctx context.Context) (*client.Negotiation, error) {
 
 // plain says whether the agent is to be reached without TLS, and refuses that
 // unless it is allowed.
-func (e *enrolment) plain() (bool, error) {
+func (e *enrolment) plain(ctx context.Context) (bool, error) {
 	cert := e.record.MTLSCert
 	disabled := cert != nil && *cert == registrar.Disabled
 	if !disabled && cert != nil && *cert != "" && !e.t.PlainAgents {
 		return false, nil
+	}
+	if refused := !e.plan.Compat && !e.t.PlainAgents && !e.t.AllowPlainAgents; refused && e.ofThePushModel(ctx) {
+		return false, e.needsPush(PlainAgentRefused, "it serves nobody over TLS, and the verifier runs in push mode")
 	}
 	if disabled {
 		e.t.emit(PlainAgent{ID: e.plan.ID, Host: e.host, Port: e.port, Disabled: true})

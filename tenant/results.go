@@ -44,8 +44,11 @@ type VerifierAgent struct {
 	// State is the verifier's word, "" for an agent of the push model.
 	State string `json:"operational_state,omitempty"`
 	// Health is our word, Reason why it is so; see [Judge].
-	Health            Health `json:"health"`
-	Reason            string `json:"reason"`
+	Health Health `json:"health"`
+	Reason string `json:"reason"`
+	// Push says that it attests of its own accord. State then says nothing but
+	// whether it was stopped.
+	Push              bool   `json:"push_model"`
 	AttestationStatus string `json:"attestation_status,omitempty"`
 	AttestationCount  int    `json:"attestation_count"`
 	// LastReceivedQuote and LastSuccessfulAttestation are seconds since 1970, 0
@@ -80,7 +83,7 @@ type VerifierAgent struct {
 
 func verifierAgent(a *verifier.Agent, now time.Time) *VerifierAgent {
 	v := &VerifierAgent{
-		ID: a.ID, State: a.State.String(), AttestationStatus: a.AttestationStatus,
+		ID: a.ID, State: a.State.String(), Push: push(a), AttestationStatus: a.AttestationStatus,
 		AttestationCount: a.AttestationCount, LastReceivedQuote: a.LastReceivedQuote, LastSuccessfulAttestation: a.LastSuccessfulAttestation,
 		AttestationPeriod: a.AttestationPeriod, MaxAttestationInterval: a.MaximumAttestationInterval,
 		SeverityLevel: a.SeverityLevel, LastEventID: a.LastEventID, IP: a.IP, Port: a.Port, TPMPolicy: a.TPMPolicy, MetaData: a.MetaData,
@@ -144,4 +147,9 @@ type SwitchResult struct {
 	// Before is the verifier's word for its state before; "" if it was not
 	// asked, and in the push model.
 	Before string `json:"previous_state,omitempty"`
+	// Push says that the agent attests of its own accord: the switch does less
+	// then. BeforeStatus is the verifier's attestation_status before, "" if it
+	// was not asked.
+	Push         bool   `json:"push_model,omitempty"`
+	BeforeStatus string `json:"previous_attestation_status,omitempty"`
 }

@@ -158,7 +158,8 @@ type ReactivateRequest struct {
 
 // Reactivate asks the verifier to attest an agent again that has failed. For
 // one that was stopped the verifier says yes and does nothing (PROTOCOL.md
-// 4.5), which is told as a [Warning]; Update helps there. Errors:
+// 4.5), which is told as a [Warning]; Update helps there, and for a failure in
+// the push model too. Errors:
 // *[InvalidError], *[NotFoundError], *[StepError].
 func (t *Tenant) Reactivate(ctx context.Context, r ReactivateRequest) (*SwitchResult, error) {
 	if err := CheckAgentID(r.ID); err != nil {
@@ -174,7 +175,7 @@ func (t *Tenant) Reactivate(ctx context.Context, r ReactivateRequest) (*SwitchRe
 		if err != nil {
 			return nil, err
 		}
-		result.Before = found.State.String()
+		result.Before, result.Push, result.BeforeStatus = saidState(found), push(found), found.AttestationStatus
 		if found.State == verifier.TenantQuoteFailed {
 			t.emit(Warning{Kind: WarnStopped, ID: r.ID, Object: "agent " + r.ID,
 				Text: "agent " + r.ID + " was stopped: a verifier in pull mode agrees to reactivate it, and does nothing",
@@ -189,7 +190,7 @@ func (t *Tenant) Reactivate(ctx context.Context, r ReactivateRequest) (*SwitchRe
 }
 
 // Stop tells the verifier to attest an agent no longer, but to keep its
-// record. Errors: *[InvalidError], *[StepError].
+// record. An agent of the push model goes on attesting itself. Errors: *[InvalidError], *[StepError].
 func (t *Tenant) Stop(ctx context.Context, id string) (*SwitchResult, error) {
 	if err := CheckAgentID(id); err != nil {
 		return nil, err
@@ -201,5 +202,5 @@ func (t *Tenant) Stop(ctx context.Context, id string) (*SwitchResult, error) {
 		return nil, &StepError{Step: StepStop, ID: id, Err: err}
 	}
 	t.emit(Stopped{ID: id})
-	return &SwitchResult{ID: id}, nil
+	return &SwitchResult{ID: id, Push: t.verifierVersion.Gone}, nil
 }

@@ -70,14 +70,14 @@ func (e *enrolment) refusal(found *verifier.Agent) *RefusedError {
 	case found.State == verifier.TenantQuoteFailed:
 		refused.Cause = "somebody has stopped its attestation"
 		return refused
-	case found.State == verifier.NoState && found.AttestationStatus == statusFail:
+	case push(found) && found.AttestationStatus == statusFail:
 		refused.State = statusFail
 	default:
 		return nil
 	}
 	refused.Cause = DescribeEvent(refused.EventID)
 	if refused.Cause == "" {
-		refused.Cause = "the verifier does not say why"
+		refused.Cause = unexplained(found)
 	}
 	if refused.EventID != "" {
 		refused.Cause += " (" + printable(refused.EventID) + ")"

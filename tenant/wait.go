@@ -163,12 +163,12 @@ func (w *waiter) judge(found *verifier.Agent) (reached bool, err error) {
 		w.result.Health, w.result.Reason = health, reason
 		return true, nil
 	case w.r.For == WaitHealthy && (health == HealthFailed || health == HealthStopped):
-		hint := "keylime_tenant explain " + w.r.ID + " shows all that differs; keylime_tenant reactivate makes the verifier attest it again"
+		hint := "keylime_tenant explain " + w.r.ID + " shows all that differs; " + Anew(w.r.ID, push(found)) + " makes the verifier attest it again"
 		if health == HealthStopped {
-			hint = "keylime_tenant update " + w.r.ID + " starts its attestation again"
+			hint = Again(w.r.ID, push(found)) + " starts its attestation again"
 		}
 		return false, &StepError{Step: StepWaitFor, ID: w.r.ID,
-			Err: &RefusedError{ID: w.r.ID, State: found.State.String(), EventID: eventID(found), Cause: reason, Hint: hint}}
+			Err: &RefusedError{ID: w.r.ID, State: saidState(found), EventID: eventID(found), Cause: reason, Hint: hint}}
 	}
 	w.tell(health, reason)
 	return false, nil

@@ -72,18 +72,25 @@ func (a *app) healthError(agent *tenant.VerifierAgent) error {
 	}
 	switch agent.Health {
 	case tenant.HealthFailed:
-		cause := agent.LastEvent
-		if cause == "" {
-			cause = "the verifier does not say why"
+		failed := &tenant.RefusedError{ID: agent.ID, State: agent.State, Cause: agent.LastEvent,
+			Hint: programName + " explain " + agent.ID + " shows all that differs; once the cause is gone: " + tenant.Anew(agent.ID, agent.Push)}
+		if failed.Cause == "" {
+			failed.Cause = agent.Reason
 		}
-		return &tenant.RefusedError{ID: agent.ID, State: agent.State, Cause: cause,
-			Hint: programName + " explain " + agent.ID + " shows all that differs; once the cause is gone: " + programName + " reactivate " + agent.ID}
+		if agent.Push {
+			failed.State = "" // the state of an agent that nobody asks
+		}
+		return failed
 	case tenant.HealthStopped:
 		return &tenant.RefusedError{ID: agent.ID, State: agent.State, Cause: "the verifier was told to stop attesting it",
-			Hint: "enrol it anew: " + programName + " update " + agent.ID}
+			Hint: "enrol it anew: " + tenant.Again(agent.ID, agent.Push)}
 	case tenant.HealthStale, tenant.HealthLate:
-		return &tenant.WaitError{ID: agent.ID, Cause: "agent " + agent.ID + ": no good quote has come for too long",
+		late := &tenant.WaitError{ID: agent.ID, Cause: "agent " + agent.ID + ": no good quote has come for too long",
 			Hint: programName + " explain " + agent.ID + " says whether the agent would be accepted; is the verifier running, and does it reach the agent?"}
+		if agent.Push {
+			late.Hint = "it attests itself (push model): is the agent running, and does it reach the verifier?"
+		}
+		return late
 	}
 	return nil
 }

@@ -44,7 +44,10 @@ func (m *Modern) verifierSection(a *tenant.VerifierAgent) Section {
 		}
 	}
 	add(healthTone(a.Health), "HEALTH", m.healthText(a))
-	add(Plain, "STATE", stateWord(a))
+	if state := stateWord(a); !a.Push || state != pushState {
+		add(Plain, "STATE", state)
+	}
+	add(Plain, "MODEL", m.pushText(a))
 	add(Plain, "VERIFIER SAYS", verifierSays(a))
 	if a.LastEventID != nil && *a.LastEventID != "" {
 		tone := Bad
@@ -91,6 +94,26 @@ func (m *Modern) healthText(a *tenant.VerifierAgent) string {
 		text += count + " before"
 	default:
 		text += Safe(a.Reason)
+	}
+	return text
+}
+
+// pushText says what the push model means for an agent of it, "" for others.
+func (m *Modern) pushText(a *tenant.VerifierAgent) string {
+	if !a.Push {
+		return ""
+	}
+	text := "push: it attests itself"
+	if a.AttestationPeriod != "" {
+		text += ", every " + Safe(a.AttestationPeriod)
+	}
+	limit, err := time.ParseDuration(a.MaxAttestationInterval)
+	if err != nil || limit <= 0 {
+		return text
+	}
+	text += fmt.Sprintf(", and is late after %v", limit)
+	if left := time.Unix(a.LastReceivedQuote, 0).Add(limit).Sub(m.o.Now()).Round(time.Second); a.Health == tenant.HealthHealthy && left >= 0 {
+		text += fmt.Sprintf(" (in %v)", left)
 	}
 	return text
 }

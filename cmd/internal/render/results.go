@@ -161,8 +161,15 @@ func addText(r *tenant.AddResult) string {
 }
 
 func switchText(verb string, r *tenant.SwitchResult) string {
-	if verb == "stop" {
+	switch {
+	case verb == "stop" && r.Push:
+		return "agent " + r.ID + " is marked as stopped; in the push model it goes on attesting itself until keylime_tenant delete " + r.ID
+	case verb == "stop":
 		return "agent " + r.ID + " is no longer attested; its enrolment is kept"
+	case r.Push && r.BeforeStatus == "FAIL":
+		return "agent " + r.ID + " may attest itself again, but the verifier goes on saying FAIL until it is enrolled anew: " + tenant.Anew(r.ID, true)
+	case r.Push:
+		return "agent " + r.ID + " is no longer taken for late, and counts as soon as it attests itself"
 	}
 	if r.Before != "" {
 		return fmt.Sprintf("agent %s is attested anew; its state was %s", r.ID, Safe(r.Before))
@@ -203,10 +210,16 @@ func policyScreen(r *tenant.PolicyResult) Screen {
 	return Screen{{Text: fmt.Sprintf("%s %s is stored", r.Kind, Safe(r.Name))}}
 }
 
-// stateWord is the state in words.
+// pushState stands for the state of an agent that nobody asks.
+const pushState = "(push model)"
+
+// stateWord is the verifier's word for the state of an agent.
 func stateWord(a *tenant.VerifierAgent) string {
-	if a.State == "" {
-		return "(push model)"
+	switch {
+	case a.State == "", a.Push && a.State == "Get Quote":
+		return pushState
+	case a.Push:
+		return Safe(a.State) + " " + pushState
 	}
 	return Safe(a.State)
 }
