@@ -231,6 +231,9 @@ func (x *Explanation) Failure() error {
 		return &StepError{Step: StepQuote, ID: x.ID, Err: x.Unreachable}
 	}
 	refused := &RefusedError{ID: x.ID, State: x.Verifier.State, Cause: x.Summary}
+	if x.Verifier.Push {
+		refused.State = "" // the state of an agent that nobody asks
+	}
 	if x.Event != nil {
 		refused.EventID = x.Event.ID
 	}

@@ -49,20 +49,18 @@ func (e *explainer) next() {
 	reactivate := []string{"keylime_tenant", "reactivate", id}
 	switch x.Answer {
 	case AnswerStopped:
-		switch {
-		case push(e.agent):
-			e.step(reactivate, "let the verifier attest it again")
-			return
-		case len(e.refusals()) == 0:
+		if len(e.refusals()) == 0 {
 			e.enrolAnew("enrol it anew")
 		}
 	case AnswerRecovered:
 		e.recovered(reactivate)
 	case AnswerStale:
-		e.step([]string{"keylime_tenant", "status", id}, "see that the verifier that has it (%s at %s) runs and reaches it; while it is idle its record grows old", printable(e.agent.VerifierID), printable(e.agent.VerifierIP))
-		if !push(e.agent) {
-			e.step(reactivate, "make the verifier ask it again")
+		if push(e.agent) {
+			e.step(nil, "it attests itself (push model): see that the agent runs and reaches the verifier")
+			break
 		}
+		e.step([]string{"keylime_tenant", "status", id}, "see that the verifier that has it (%s at %s) runs and reaches it; while it is idle its record grows old", printable(e.agent.VerifierID), printable(e.agent.VerifierIP))
+		e.step(reactivate, "make the verifier ask it again")
 	case AnswerUndetermined:
 		for _, c := range x.Checks {
 			if c.Outcome == CheckNotJudged && c.Name == PartBoot && !e.boot.known() {
@@ -98,6 +96,10 @@ func (e *explainer) recovered(reactivate []string) {
 		e.step(e.update(""), "the verifier goes on using the AK that the agent had when it was enrolled: if the agent has got a new TPM or AK since, enrol it anew")
 	case PartAgent:
 		e.note("this tenant reaches it, and the verifier did not: a firewall between the two, a machine that was off, or a TLS certificate that is newer than the enrolment (then update enrols it anew)")
+	}
+	if push(e.agent) { // a reactivation takes no failure back; see Anew
+		e.enrolAnew("enrol it anew")
+		return
 	}
 	e.step(reactivate, "let the verifier attest it again")
 }
@@ -153,7 +155,9 @@ func (e *explainer) nextOfRefusals(refusals []policy.Finding, reactivate []strin
 	if a.boot || a.files || a.registers || a.create != nil {
 		e.step(nil, "find out who has changed the machine, and why: only what was meant may be accepted")
 	}
-	enrol := a.registers || e.x.Answer == AnswerStopped
+	health := e.x.Verifier.Health
+	gaveUp := health == HealthFailed || health == HealthStale
+	enrol := a.registers || e.x.Answer == AnswerStopped || gaveUp && push(e.agent)
 	switch {
 	case a.create != nil:
 		e.step(a.create, "make another policy from this boot, if it is meant to be so")
@@ -176,7 +180,7 @@ func (e *explainer) nextOfRefusals(refusals []policy.Finding, reactivate []strin
 		e.enrolAnew(text + " with the values that PCRs have now")
 	case enrol:
 		e.enrolAnew(text)
-	case e.x.Verifier.Health == HealthFailed || e.x.Verifier.Health == HealthStale:
+	case gaveUp:
 		e.step(reactivate, "let the verifier attest it again")
 	}
 }

@@ -540,7 +540,14 @@ func TestExplainNext(t *testing.T) {
 		}, [][]string{{"keylime_tenant", "policy", "merge", "my.json", "kept/binary_bios_measurements", "-o", "my.json"}, {"keylime_tenant", "reactivate", testID}}},
 		"a push agent that was stopped": {func(x *explained) {
 			x.agent.State, x.agent.IP, x.agent.Port = verifier.TenantQuoteFailed, nil, nil
-		}, [][]string{{"keylime_tenant", "reactivate", testID}}},
+		}, [][]string{{"keylime_tenant", "update", testID, "--tpm-policy", demand, "--runtime-policy", "kept/runtime-policy.json", "--mb-policy", "kept/mb-policy.json", "--push-model"}}},
+		"a push agent that has failed": {func(x *explained) {
+			quiet(x)
+			x.failed("measured_boot.policy_example")
+			x.agent.State, x.agent.IP, x.agent.Port = verifier.NoState, nil, nil
+			x.request.Evidence = &MachineEvidence{Origin: "dir", BootLog: x.machine.Evidence().Log, BootLogFile: "dir/log"}
+		}, [][]string{{"keylime_tenant", "policy", "merge", "kept/mb-policy.json", "dir/log", "-o", "kept/mb-policy.json"},
+			{"keylime_tenant", "update", testID, "--tpm-policy", demand, "--runtime-policy", "kept/runtime-policy.json", "--mb-policy", "kept/mb-policy.json", "--push-model"}}},
 		"a stopped agent that is well": {func(x *explained) { x.agent.State = verifier.TenantQuoteFailed },
 			[][]string{{"keylime_tenant", "update", testID, "--tpm-policy", demand, "--runtime-policy", "kept/runtime-policy.json", "--mb-policy", "kept/mb-policy.json"}}},
 	} {

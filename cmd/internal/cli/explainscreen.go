@@ -127,7 +127,7 @@ func (x *explanation) tone() render.Tone {
 func (x *explanation) verifierText() string {
 	v := x.Verifier
 	state := render.Safe(v.State)
-	if state == "" {
+	if state == "" || v.Push {
 		state = "push model, " + render.Safe(v.AttestationStatus)
 	}
 	text := state
