@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/keylime/keylime-tenant/client/agent"
 	"github.com/keylime/keylime-tenant/client/verifier"
 	"github.com/keylime/keylime-tenant/policy"
 	"github.com/keylime/keylime-tenant/tenant/lab/recorded"
