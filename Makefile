@@ -52,8 +52,19 @@ check-generated: generate
 
 ci: lint test race interop ## what .ci/run runs
 
-install: build ## binary and symlinks under DESTDIR/PREFIX
+TOOLS := create_mb_refstate keylime-policy keylime_ca keylime_convert_runtime_policy keylime_create_policy keylime_sign_runtime_policy keylime_userdata_encrypt
+
+install: build ## binary, the names of the old tools, completions and man pages under DESTDIR/PREFIX
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/keylime_tenant
+	for t in $(TOOLS); do ln -sf keylime_tenant $(DESTDIR)$(PREFIX)/bin/$$t; done
+	$(BIN) man $(DESTDIR)$(PREFIX)/share/man/man1
+	install -D -m 0644 completions/keylime_tenant.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/keylime_tenant
+	install -D -m 0644 completions/_keylime_tenant $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_keylime_tenant
+	install -D -m 0644 completions/keylime_tenant.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/keylime_tenant.fish
+
+uninstall: ## what install has put there
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/keylime_tenant $(TOOLS:%=bin/%) share/man/man1/keylime_tenant*.1 $(TOOLS:%=share/man/man1/%.1) \
+		share/bash-completion/completions/keylime_tenant share/zsh/site-functions/_keylime_tenant share/fish/vendor_completions.d/keylime_tenant.fish
 
 clean:
 	rm -rf bin
