@@ -210,13 +210,16 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdOwnLab is `ownlab`: from here on the scenario speaks to a lab of its own,
-// with one agent, which it may spoil.
+// cmdOwnLab is `ownlab [push]`: from here on the scenario speaks to a lab of its
+// own, with one agent, which it may spoil; with "push" one of the push model.
 func cmdOwnLab(output string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		l, err := lab.Up(ctx, lab.Options{Dir: ts.MkAbs("lab"), Agents: 1, Interval: 200 * time.Millisecond})
+		if neg || len(args) > 1 || len(args) == 1 && args[0] != "push" {
+			ts.Fatalf("usage: ownlab [push]")
+		}
+		l, err := lab.Up(ctx, lab.Options{Dir: ts.MkAbs("lab"), Agents: 1, Interval: 200 * time.Millisecond, Push: len(args) == 1})
 		ts.Check(err)
 		ts.Defer(func() { ts.Check(l.Close()) })
 		env, err := l.Env(nil, "")

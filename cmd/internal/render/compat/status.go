@@ -42,7 +42,10 @@ func (r *Renderer) statusEvent(e tenant.Event) bool {
 	case tenant.DeleteStarted:
 		r.id = e.ID
 		if a := e.Agent; a != nil {
-			if r.agentAddr == "" && a.IP != nil && a.Port != nil {
+			switch {
+			case a.IP == nil && a.Port == nil: // upstream takes the verifier's word, which in the push model has none
+				r.agentAddr = ""
+			case r.agentAddr == "" && a.IP != nil && a.Port != nil:
 				r.agentAt(e.ID, *a.IP, *a.Port)
 			}
 			r.verifierID = a.VerifierID
