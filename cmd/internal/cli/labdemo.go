@@ -151,7 +151,7 @@ func (d *demo) prepare() error {
 		return err
 	}
 	d.say("A measured-boot policy is made from the boot log of a machine that is known to be good.")
-	if _, err := d.run(0, nil, "policy", "create", "measured-boot", d.evidence(recorded.BootLogName), "-o", demoRefstate); err != nil {
+	if _, err := d.run(0, nil, "create_mb_refstate", d.evidence(recorded.BootLogName), demoRefstate); err != nil {
 		return err
 	}
 	d.say("An allow-list says which files may run (here those that the machine has run), an exclude list which nobody checks.")
