@@ -1,5 +1,56 @@
 # bash completion V2 for keylime_tenant                       -*- shell-script -*-
 
+# The words of the line up to the cursor, as the package bash-completion has
+# them; without it, "=" and ":" are joined again to what they stand beside.
+__keylime_tenant_words()
+{
+    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+        _get_comp_words_by_ref "$@" cur prev words cword
+        return
+    fi
+    local i word rest=${COMP_LINE:0:COMP_POINT}
+    words=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if ((i > 0)) && [[ -n ${rest} && ${rest} != [[:blank:]]* ]]; then
+            ((i == COMP_CWORD)) && word=${rest}
+            words[${#words[@]}-1]+=${word}
+        else
+            rest=${rest#"${rest%%[![:blank:]]*}"}
+            ((i == COMP_CWORD)) && word=${rest}
+            words+=("${word}")
+        fi
+        rest=${rest#"${word}"}
+    done
+    cword=$((${#words[@]}-1))
+    cur=${words[cword]}
+    prev=
+    ((cword > 0)) && prev=${words[cword-1]}
+    return 0
+}
+
+# The names of files with the endings "a|b|", or of directories with -d.
+__keylime_tenant_filedir()
+{
+    if declare -F _filedir >/dev/null 2>&1; then
+        _filedir "$@"
+        return
+    fi
+    [[ $(type -t compopt) == builtin ]] && compopt -o filenames
+    local ending endings IFS=$'\n'
+    COMPREPLY=($(compgen -d -- "${cur}"))
+    [[ ${1-} == -d ]] && return
+    if [[ -z ${1-} ]]; then
+        COMPREPLY=($(compgen -f -- "${cur}"))
+        return
+    fi
+    IFS='|' read -ra endings <<<"$1"
+    for ending in "${endings[@]}"; do
+        [[ -n ${ending} ]] && COMPREPLY+=($(compgen -f -X "!*.${ending}" -- "${cur}"))
+    done
+    return 0
+}
+
 __keylime_tenant_debug()
 {
     if [[ -n ${BASH_COMP_DEBUG_FILE-} ]]; then
@@ -12,7 +63,7 @@ __keylime_tenant_debug()
 __keylime_tenant_init_completion()
 {
     COMPREPLY=()
-    _get_comp_words_by_ref "$@" cur prev words cword
+    __keylime_tenant_words "$@"
 }
 
 # This function calls the keylime_tenant program to obtain the completion
@@ -118,7 +169,7 @@ __keylime_tenant_process_completion_results() {
             fullFilter+="$filter|"
         done
 
-        filteringCmd="_filedir $fullFilter"
+        filteringCmd="__keylime_tenant_filedir $fullFilter"
         __keylime_tenant_debug "File filtering command: $filteringCmd"
         $filteringCmd
     elif (((directive & shellCompDirectiveFilterDirs) != 0)); then
@@ -128,10 +179,10 @@ __keylime_tenant_process_completion_results() {
         subdir=${completions[0]}
         if [[ -n $subdir ]]; then
             __keylime_tenant_debug "Listing directories in $subdir"
-            pushd "$subdir" >/dev/null 2>&1 && _filedir -d && popd >/dev/null 2>&1 || return
+            pushd "$subdir" >/dev/null 2>&1 && __keylime_tenant_filedir -d && popd >/dev/null 2>&1 || return
         else
             __keylime_tenant_debug "Listing directories in ."
-            _filedir -d
+            __keylime_tenant_filedir -d
         fi
     else
         __keylime_tenant_handle_completion_types
@@ -167,10 +218,10 @@ __keylime_tenant_handle_activeHelp() {
                 # to know if any files will match what the user typed, so that we know if
                 # there will be completions presented, so that we know how to handle ActiveHelp.
                 # To find out, we actually trigger the file completion ourselves;
-                # the call to _filedir will fill COMPREPLY if files match.
+                # the call to __keylime_tenant_filedir will fill COMPREPLY if files match.
                 if (((directive & shellCompDirectiveNoFileComp) == 0)); then
                     __keylime_tenant_debug "Listing files"
-                    _filedir
+                    __keylime_tenant_filedir
                 fi
             fi
 

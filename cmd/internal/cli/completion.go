@@ -2,12 +2,10 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -24,8 +22,7 @@ type shell struct {
 
 func shells() []shell {
 	return []shell{
-		{"bash", "keylime_tenant.bash", "source <(keylime_tenant completion bash)",
-			func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) }},
+		{"bash", "keylime_tenant.bash", "source <(keylime_tenant completion bash)", writeBash},
 		{"zsh", "_keylime_tenant", `keylime_tenant completion zsh > "${fpath[1]}/_keylime_tenant"`,
 			func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) }},
 		{"fish", "keylime_tenant.fish", "keylime_tenant completion fish > ~/.config/fish/completions/keylime_tenant.fish",
@@ -34,9 +31,6 @@ func shells() []shell {
 			func(root *cobra.Command, w io.Writer) error { return root.GenPowerShellCompletionWithDesc(w) }},
 	}
 }
-
-// completionLimit is how long a shell may wait for the ids of a server.
-const completionLimit = 2 * time.Second
 
 func newCompletionCmd(a *app) *cobra.Command {
 	var all string
@@ -91,26 +85,4 @@ func writeCompletions(root *cobra.Command, dir string) error {
 		}
 	}
 	return nil
-}
-
-// completer makes a completion of ids or names, which list asks a server for.
-// A server that does not answer means no suggestions: while somebody types,
-// there is no place for an error.
-func (a *app) completer(list func(ctx context.Context) ([]string, error)) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx := cmd.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		ctx, cancel := context.WithTimeout(ctx, completionLimit)
-		defer cancel()
-		names, err := list(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
 }

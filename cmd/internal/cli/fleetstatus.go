@@ -81,7 +81,7 @@ keylime_tenant status d432fbb3-d2f1-4a97-9ef7-75bd81c00000`,
 		cobra.ArbitraryArgs, func(ctx context.Context, args []string) error { return a.runStatus(ctx, args, &flags) })
 	flags.add(cmd)
 	cmd.SuggestFor = []string{"show", "state", "get", "health", "fleet"}
-	cmd.ValidArgsFunction = a.completer(a.anyIDs)
+	cmd.ValidArgsFunction = a.completerOfMany(a.anyIDs)
 	return cmd
 }
 
@@ -188,18 +188,3 @@ func (a *app) fleetFailure(f *tenant.FleetResult, failOn []tenant.Health) error 
 
 // warnHalf is the warning that one of the servers did not answer.
 const warnHalf tenant.WarningKind = "server-missing"
-
-// anyIDs are the agents of both servers, for completion.
-func (a *app) anyIDs(ctx context.Context) ([]string, error) {
-	registered, err := a.registeredIDs(ctx)
-	enrolled, otherErr := a.enrolledIDs(ctx)
-	if err != nil && otherErr != nil {
-		return nil, err
-	}
-	for _, id := range enrolled {
-		if !slices.Contains(registered, id) {
-			registered = append(registered, id)
-		}
-	}
-	return registered, nil
-}

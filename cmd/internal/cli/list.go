@@ -57,29 +57,3 @@ func newBulkCmd(a *app) *cobra.Command {
 			return a.show(result)
 		})
 }
-
-// registeredIDs are the agents of the registrar, for completion.
-func (a *app) registeredIDs(ctx context.Context) ([]string, error) {
-	t, err := a.tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list, err := t.RegistrarList(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return list.IDs, nil
-}
-
-// enrolledIDs are the agents of the verifier, for completion.
-func (a *app) enrolledIDs(ctx context.Context) ([]string, error) {
-	t, err := a.tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list, err := t.VerifierList(ctx, a.global.verifierID)
-	if err != nil {
-		return nil, err
-	}
-	return list.IDs, nil
-}

@@ -48,6 +48,7 @@ func (a *app) run(ctx context.Context) int {
 	case len(args) == 0:
 		args = []string{"--help"}
 	case isCompletion(args[0]):
+		return a.complete(ctx, args)
 	case classic.Is(args):
 		rewritten, code, ended := a.readClassic(ctx, args)
 		if ended {
@@ -68,6 +69,7 @@ func (a *app) run(ctx context.Context) int {
 	if err == nil {
 		return exitOK
 	}
+	err = a.nearAgent(ctx, err)
 	a.fail(args, err)
 	switch {
 	case a.compat() && compat.Forgiven(a.verb, err):
@@ -79,7 +81,7 @@ func (a *app) run(ctx context.Context) int {
 }
 
 func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) error {
-	if cmd, rest, err := root.Find(args); err == nil && cmd.HasSubCommands() && cmd.Annotations[annotationOwnArgs] == "" && !isCompletion(args[0]) {
+	if cmd, rest, err := root.Find(args); err == nil && cmd.HasSubCommands() && cmd.Annotations[annotationOwnArgs] == "" {
 		if word, found := misplacedVerb(cmd, rest); found && child(cmd, word) == nil {
 			return unknownVerb(cmd, word)
 		}

@@ -99,16 +99,3 @@ func policyName(cmd *cobra.Command, args []string) error {
 	}
 	return nil
 }
-
-// policyNames are the names of stored policies, for completion.
-func (a *app) policyNames(ctx context.Context, kind tenant.PolicyKind) ([]string, error) {
-	t, err := a.tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	result, err := t.Policy(ctx, tenant.PolicyRequest{Verb: tenant.PolicyList, Kind: kind})
-	if err != nil {
-		return nil, err
-	}
-	return result.Names, nil
-}

@@ -57,7 +57,7 @@ keylime_tenant watch -o jsonl | jq -r 'select(.to == "failed") | .agent_id'`,
 	o.text(&flags.exec, "exec", "", "CMD", "run CMD on each change")
 	o.flags.IntVar(&flags.times, "times", 0, "end after so many looks (default: never)")
 	o.note("times", "NUMBER")
-	cmd.ValidArgsFunction = a.completer(a.anyIDs)
+	cmd.ValidArgsFunction = a.completerOfMany(a.anyIDs)
 	return cmd
 }
 
