@@ -318,6 +318,8 @@ func (k *keylime) into(t *testing.T, s state, id, fixtures string) {
 	case broken:
 		k.quietly(t, "add", id, "--targethost", "127.0.0.1", "--tpm-policy", `{"23": "`+strings.Repeat("ab", 32)+`"}`).want(t, 0)
 		k.waitState(t, id, "Invalid Quote")
+	case pushed, pushPassing, pushFailing, pushLate:
+		k.enrolPush(t, s, id)
 	}
 }
 
