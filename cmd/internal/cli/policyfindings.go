@@ -162,9 +162,6 @@ func findingSections(findings []policy.Finding) render.Screen {
 // placeOf says where a finding is: the thing in words, and its event or line.
 func placeOf(f *policy.Finding) string {
 	where := render.Safe(f.Where)
-	if where == "" {
-		where = f.Check
-	}
 	var at []string
 	if f.PCR != nil && where != fmt.Sprintf("PCR %d", *f.PCR) {
 		at = append(at, fmt.Sprintf("PCR %d", *f.PCR))
@@ -174,8 +171,13 @@ func placeOf(f *policy.Finding) string {
 	} else if f.Event != nil {
 		at = append(at, fmt.Sprintf("event %d", *f.Event))
 	}
-	if len(at) == 0 {
+	switch {
+	case len(at) == 0 && where == "":
+		return f.Check
+	case len(at) == 0:
 		return where
+	case where == "":
+		return strings.Join(at, ", ")
 	}
 	return where + " (" + strings.Join(at, ", ") + ")"
 }

@@ -23,18 +23,21 @@ type listResult struct {
 	Templates map[string]int `json:"templates"`
 	// BootAggregate is the first digest of that name.
 	BootAggregate string `json:"boot_aggregate,omitempty"`
-	// Violations are files that were open for writing while they were measured.
-	Violations []string `json:"violations"`
-	// Unreadable are lines that a verifier cannot judge.
-	Unreadable []string `json:"unreadable"`
+	// Violations are files that were open for writing while they were measured,
+	// the first of ViolationCount.
+	Violations     []string `json:"violations"`
+	ViolationCount int      `json:"violation_count"`
+	// Unreadable are lines that a verifier cannot judge, the first of
+	// UnreadableCount.
+	Unreadable      []string `json:"unreadable"`
+	UnreadableCount int      `json:"unreadable_count"`
 	// PCR10 are the values that the list leads to, by bank.
 	PCR10 map[string]string `json:"pcr_10"`
 
 	what string
 }
 
-// most bounds the lists in a listResult; what is left out is counted by the
-// caller.
+// mostLines bounds the lists in a listResult.
 const mostLines = 100
 
 // describeList reads a list once, however long it is.
@@ -57,10 +60,12 @@ func describeList(ctx context.Context, d *document) (*listResult, error) {
 		}
 		switch {
 		case e.Problem != nil:
+			r.UnreadableCount++
 			if len(r.Unreadable) < mostLines {
 				r.Unreadable = append(r.Unreadable, e.Problem.Error())
 			}
 		case e.Violation(len(e.TemplateHash)) != ima.NoViolation:
+			r.ViolationCount++
 			if len(r.Violations) < mostLines {
 				r.Violations = append(r.Violations, string(e.Path))
 			}
@@ -98,7 +103,11 @@ func (d *document) entries(ctx context.Context, f func(*ima.Entry)) error {
 func (r *listResult) Screen() render.Screen {
 	fields := []render.Field{{Name: "entries", Value: fmt.Sprint(r.Entries)}}
 	for _, name := range slices.Sorted(maps.Keys(r.Templates)) {
-		fields = append(fields, render.Field{Name: "template", Value: fmt.Sprintf("%s (%d)", render.Safe(name), r.Templates[name])})
+		shown := render.Safe(name)
+		if name == "" {
+			shown = "none"
+		}
+		fields = append(fields, render.Field{Name: "template", Value: fmt.Sprintf("%s (%d)", shown, r.Templates[name])})
 	}
 	if r.BootAggregate != "" {
 		fields = append(fields, render.Field{Name: "boot_aggregate", Value: r.BootAggregate})
@@ -107,10 +116,10 @@ func (r *listResult) Screen() render.Screen {
 		fields = append(fields, render.Field{Name: "PCR 10 (" + name + ")", Value: r.PCR10[name]})
 	}
 	if len(r.Violations) > 0 {
-		fields = append(fields, render.Field{Name: "violations", Value: several(r.Violations), Tone: render.Doubtful})
+		fields = append(fields, render.Field{Name: "violations", Value: fmt.Sprintf("%d\n%s", r.ViolationCount, several(r.Violations)), Tone: render.Doubtful})
 	}
 	if len(r.Unreadable) > 0 {
-		fields = append(fields, render.Field{Name: "unreadable", Value: several(r.Unreadable), Tone: render.Bad})
+		fields = append(fields, render.Field{Name: "unreadable", Value: fmt.Sprintf("%d\n%s", r.UnreadableCount, several(r.Unreadable)), Tone: render.Bad})
 	}
 	return render.Screen{{Title: r.File + ": " + r.what, Fields: fields}}
 }
