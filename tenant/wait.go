@@ -145,8 +145,8 @@ func (w *waiter) look(ctx context.Context) (reached bool, err error) {
 // later is the error itself if asking again cannot help.
 func (w *waiter) later(err error) error {
 	if passing(err) {
-		if w.told.Health != "" && errors.Is(err, context.DeadlineExceeded) && w.told.Health != HealthUnknown {
-			return nil // the limit may have cut it off: what was last seen says more
+		if w.told.Health != "" && errors.Is(err, context.DeadlineExceeded) {
+			return nil // the limit may have cut it off: what was seen before says more
 		}
 		w.last = err
 		w.tell(HealthUnknown, err.Error())

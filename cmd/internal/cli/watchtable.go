@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -13,6 +14,9 @@ import (
 
 // recentKept is how many changes and notes the table remembers.
 const recentKept = 50
+
+// watchHeight is the number of lines of a terminal that does not tell.
+const watchHeight = 24
 
 // watchModel is the table of watch on a terminal.
 type watchModel struct {
@@ -151,7 +155,11 @@ var errWatchEnded = errors.New("the watch was ended")
 // draw runs the table until a key or the end of the watch ends it.
 func (w *watch) draw(model *watchModel, shots <-chan watchShot, ended <-chan struct{}) error {
 	// Signals are the business of Main.
-	p := tea.NewProgram(model, tea.WithInput(w.a.streams.In), tea.WithOutput(w.a.out()), tea.WithEnvironment(w.a.env), tea.WithoutSignalHandler())
+	options := []tea.ProgramOption{tea.WithInput(w.a.streams.In), tea.WithOutput(w.a.out()), tea.WithEnvironment(w.a.env), tea.WithoutSignalHandler()}
+	if _, file := w.a.out().(*os.File); !file { // which cannot be asked for its size
+		options = append(options, tea.WithWindowSize(w.a.streams.Width, watchHeight))
+	}
+	p := tea.NewProgram(model, options...)
 	done, forwarded := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(forwarded)

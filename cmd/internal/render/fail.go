@@ -79,6 +79,12 @@ func messageOf(err error) string {
 	if undone, ok := err.(*tenant.UndoneError); ok {
 		return messageOf(undone.Err)
 	}
+	if advised, ok := err.(Hinter); ok {
+		// One that adds nothing but its hint has the words of what it wraps.
+		if inner := errors.Unwrap(advised); inner != nil && inner.Error() == advised.Error() {
+			return messageOf(inner)
+		}
+	}
 	step, ok := err.(*tenant.StepError)
 	if !ok {
 		return err.Error()
