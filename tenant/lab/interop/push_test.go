@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -125,4 +126,45 @@ func TestPushModern(t *testing.T) {
 	k.ours(t, "stop", id).want(t, 0, "is marked as stopped")
 	k.ours(t, "delete", id).want(t, 0)
 	k.ours(t, "delete", id).want(t, 0, "nothing to delete")
+}
+
+// TestRealTenantOnOurPushLab is the other direction: the Python tenant against
+// a lab of the push model, whose agent really attests itself.
+func TestRealTenantOnOurPushLab(t *testing.T) {
+	i := installed(t)
+	dir := t.TempDir()
+	script := filepath.Join(dir, "walk.sh")
+	fixtures, err := filepath.Abs("../../../testdata/golden/fixtures")
+	must(t, err)
+	must(t, os.WriteFile(script, []byte(`set -eux
+T="`+i.tool("keylime_tenant")+`"
+export KEYLIME_LOGGING_CONFIG="`+filepath.Join(i.dir, "conf/logging.conf")+`" KEYLIME_CA_CONFIG="`+filepath.Join(i.dir, "conf/ca.conf")+`" KEYLIME_DIR="$LAB_DIR" PYTHONWARNINGS=ignore
+says() {
+	for n in 1 2 3 4 5 6 7 8 9 10; do
+		"$T" -c cvstatus -u "$LAB_AGENT" --push-model > "`+dir+`/says.txt"
+		grep -q "\"attestation_status\": \"$1\"" "`+dir+`/says.txt" && break
+		sleep 1
+	done
+	cat "`+dir+`/says.txt"
+	grep -q "\"attestation_status\": \"$1\"" "`+dir+`/says.txt"
+}
+"$T" -c regstatus -u "$LAB_AGENT"
+"$T" -c add -u "$LAB_AGENT" --push-model --runtime-policy "`+fixtures+`/rp-good.json"
+says PASS
+"$T" -c bulkinfo --push-model
+keylime_tenant lab tamper stop
+says TIMEOUT
+"$T" -c reactivate -u "$LAB_AGENT" --push-model
+keylime_tenant lab tamper restart
+says PASS
+keylime_tenant lab tamper run /usr/local/bin/unknown
+says FAIL
+"$T" -c update -u "$LAB_AGENT" --push-model
+says PASS
+"$T" -c delete -u "$LAB_AGENT" --push-model
+! "$T" -c cvstatus -u "$LAB_AGENT" --push-model
+echo walked to the end
+`), 0o600))
+	run(t, 3*time.Minute, os.Environ(), dir, i.binary, "lab", "run", "--push", "--", "sh", script).want(t, 0, "walked to the end",
+		`"mtls_cert": "disabled"`, "added to Verifier", "re-activated", "deleted from the CV")
 }
