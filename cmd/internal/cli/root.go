@@ -58,7 +58,7 @@ func newRootCmd(a *app) *cobra.Command {
 		{"Certificates and payloads", []*cobra.Command{newCACmd(a), newEKCmd(a), newPayloadCmd(a)}},
 		{"When something is wrong", []*cobra.Command{newDoctorCmd(a)}},
 		{"Learning and testing", []*cobra.Command{newLabCmd(a)}},
-		{"This program", []*cobra.Command{newConfigCmd(a), newCompletionCmd(a), newManCmd(a), newVersionCmd(a), help}},
+		{"This program", []*cobra.Command{newConfigCmd(a), newCompletionCmd(a), newManCmd(a), newSchemaCmd(a), newVersionCmd(a), help}},
 	}
 	for _, group := range a.groups {
 		root.AddCommand(group.cmds...)

@@ -81,7 +81,7 @@ func TestScripts(t *testing.T) {
 			Setup: func(e *testscript.Env) error { return setUp(e, shared, free, output) },
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": cmdExits, "eventually": cmdEventually, "json": cmdJSON, "ownlab": cmdOwnLab(output),
-				"tamper": cmdTamper, "server": cmdServer, "files": cmdFiles, "otherca": cmdOtherCA, "copystore": cmdCopyStore, "secret": secrets.cmd,
+				"tamper": cmdTamper, "server": cmdServer, "files": cmdFiles, "otherca": cmdOtherCA, "copystore": cmdCopyStore, "secret": secrets.cmd, "schema": cmdSchema,
 			},
 		})
 	})

@@ -8,8 +8,8 @@ import (
 	"github.com/keylime/keylime-tenant/tenant"
 )
 
-// schemaLine is the schema of a line of -o jsonl about one agent.
-const schemaLine = "keylime_tenant/agent-health/v1"
+// SchemaLine is the schema of a [HealthLine], a line of -o jsonl about one agent.
+const SchemaLine = "keylime_tenant/agent-health/v1"
 
 // HealthLine is the health of one agent as a line of -o jsonl.
 type HealthLine struct {

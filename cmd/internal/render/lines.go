@@ -45,7 +45,7 @@ func (m *Modern) linesOf(result any) []any {
 		return parts
 	case *tenant.FleetResult:
 		for _, a := range r.Agents {
-			parts = append(parts, HealthLine{schemaLine, a})
+			parts = append(parts, HealthLine{SchemaLine, a})
 		}
 		return parts
 	case *tenant.PolicyResult:
@@ -58,4 +58,11 @@ func (m *Modern) linesOf(result any) []any {
 		return parts
 	}
 	return []any{result}
+}
+
+// Failure is the document of a failure, for whoever describes documents.
+func Failure() any {
+	return struct {
+		Error failure `json:"error"`
+	}{}
 }
