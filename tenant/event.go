@@ -308,6 +308,7 @@ const (
 	WarnSchema         WarningKind = "schema"          // the verifier will refuse this runtime policy
 	WarnPolicyOpen     WarningKind = "policy-open"     // what a policy leaves open
 	WarnEmptyPayload   WarningKind = "payload-empty"   // the payload is an empty file
+	WarnPayload        WarningKind = "payload"         // what an agent will do with it may surprise
 	WarnEnforcement    WarningKind = "enforcement"     // whether it is enforced, the API does not tell
 	WarnIgnoredPayload WarningKind = "payload-ignored" // -p without -k, or a key file that holds no keys
 	WarnLeftPolicy     WarningKind = "left-policy"     // a failed POST may leave its policy on the verifier

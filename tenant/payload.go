@@ -94,6 +94,7 @@ func (t *Tenant) sealPayload(r AddRequest, n *notes) (sealedPayload, error) {
 		if err := checkEmpty(r, *in.Plain, n); err != nil {
 			return none, err
 		}
+		inspect(r, *in.Plain, n)
 		return t.sealPlain(r, *in.Plain, none)
 	case in.KeyFile != nil:
 		return t.openKeyFile(r, none, n)
@@ -157,6 +158,18 @@ func checkEmpty(r AddRequest, plain Input, n *notes) error {
 	}
 	n.add(Warning{Kind: WarnEmptyPayload, ID: r.ID, Object: "payload", Text: "payload " + plain.Name + " is empty"})
 	return nil
+}
+
+// inspect warns of what an agent will do with a payload that its author may not
+// expect. What cannot be sent at all is refused elsewhere; the Python tenant
+// warns of nothing.
+func inspect(r AddRequest, plain Input, n *notes) {
+	if r.Compat || len(plain.Content) == 0 {
+		return
+	}
+	for _, text := range payload.Inspect(plain.Content, 0).Warnings {
+		n.add(Warning{Kind: WarnPayload, ID: r.ID, Object: "payload", Text: "payload " + plain.Name + ": " + text})
+	}
 }
 
 // checkSize holds the sealed payload against max_payload_size, which counts
