@@ -107,26 +107,30 @@ const (
 
 // nearAgent adds to the failure that a server does not know an agent which id
 // may have been meant.
-func (a *app) nearAgent(ctx context.Context, err error) error {
+func (a *app) nearAgent(ctx context.Context, failure error) error {
 	var missing *tenant.NotFoundError
-	if a.compat() || a.global.quiet || !errors.As(err, &missing) || missing.What != "agent" || ctx.Err() != nil {
-		return err
+	if a.compat() || a.global.quiet || !errors.As(failure, &missing) || missing.What != "agent" || ctx.Err() != nil {
+		return failure
 	}
 	ctx, cancel := context.WithTimeout(ctx, nearLimit)
 	defer cancel()
 	list := a.registeredIDs
 	if missing.Server == tenant.ServerVerifier {
+		if registered, err := list(ctx); err == nil && slices.Contains(registered, missing.Name) {
+			// Spelt as it should be, and only not enrolled.
+			return failure
+		}
 		list = a.enrolledIDs
 	}
 	ids, listErr := list(ctx)
 	if listErr != nil || slices.Contains(ids, missing.Name) {
-		return err
+		return failure
 	}
 	near := nearestIDs(missing.Name, ids)
 	if len(near) == 0 {
-		return err
+		return failure
 	}
-	return &advisedError{Err: err, Advice: "did you mean " + strings.Join(near, " or ") + "?"}
+	return &advisedError{Err: failure, Advice: "did you mean " + strings.Join(near, " or ") + "?"}
 }
 
 // nearestIDs are the ids that differ least from one that does not exist: by two
