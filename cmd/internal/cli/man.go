@@ -129,6 +129,7 @@ func verbPage(cmd *cobra.Command) manPage {
 			}
 		}
 	}
+	cmd.Flags().SortFlags, cmd.PersistentFlags().SortFlags = false, false
 	if cmd.HasAvailableLocalFlags() {
 		r.section("OPTIONS")
 		r.flags(cmd.LocalFlags())
@@ -244,12 +245,23 @@ func (r *roff) item(term, text string) {
 	fmt.Fprintf(&r.b, ".TP\n\\fB%s\\fR\n%s\n", escapeRoff(term), escapeRoff(text))
 }
 
+// flags lists options as the help does: in their order, under their sections,
+// with what their values are called.
 func (r *roff) flags(set *pflag.FlagSet) {
-	set.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden {
-			return
+	section := ""
+	for _, f := range shown(set) {
+		if titled := annotation(f, annotationSection); titled != section {
+			if section = titled; section != "" {
+				fmt.Fprintf(&r.b, ".SS %s\n", escapeRoff(section))
+			}
 		}
 		value, usage := pflag.UnquoteUsage(f)
+		if f.Value.Type() == "bool" {
+			value = ""
+		}
+		if _, noted := f.Annotations[annotationValue]; noted {
+			value, usage = annotation(f, annotationValue), f.Usage
+		}
 		term := "--" + f.Name
 		if f.Shorthand != "" {
 			term = "-" + f.Shorthand + ", " + term
@@ -258,7 +270,7 @@ func (r *roff) flags(set *pflag.FlagSet) {
 			term += " " + value
 		}
 		r.item(term, usage)
-	})
+	}
 }
 
 // escapeRoff makes text stand for itself: no escapes, no requests at the

@@ -17,7 +17,7 @@ func TestManPages(t *testing.T) {
 		}
 		pages[p.name] = strings.ReplaceAll(string(p.text), `\-`, "-")
 		for _, line := range strings.Split(string(p.text), "\n") {
-			if strings.HasPrefix(line, ".") && !regexp.MustCompile(`^\.(TH|SH|PP|TP|nf|fi)\b`).MatchString(line) {
+			if strings.HasPrefix(line, ".") && !regexp.MustCompile(`^\.(TH|SH|SS|PP|TP|nf|fi)\b`).MatchString(line) {
 				t.Errorf("%s: %q is taken for a request", p.name, line)
 			}
 		}
@@ -26,7 +26,8 @@ func TestManPages(t *testing.T) {
 		"keylime_tenant":                       {".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS", "--help", ".SH COMMANDS", "explain", ".SH EXAMPLES", ".SH EXIT CODES"},
 		"keylime-policy":                       {".SH NAME", ".SH COMMANDS", "--add-ima-signature-verification-key IMA_SIGNATURE_KEYS", ".SH EXAMPLES"},
 		"keylime_tenant-classic":               {"--mb_refstate", "-nvc"},
-		"keylime_tenant-add":                   {"--mb-policy", ".SH EXAMPLES"},
+		"keylime_tenant-add":                   {".SH OPTIONS", ".SS The agent", "--targethost HOST", ".SS ", ".SH EXAMPLES"},
+		"keylime_tenant-watch":                 {"--exec CMD", "KEYLIME_WATCH_AGENT"},
 		"keylime_tenant-policy-create-runtime": {"--rootfs"},
 		"create_mb_refstate":                   {"--without-secureboot"},
 		"keylime_ca":                           {"import-priv"},
