@@ -20,7 +20,7 @@ import (
 
 // verifierAt starts a server with TLS of its own and returns the environment in
 // which the program takes it for registrar and verifier.
-func verifierAt(t *testing.T, handler http.HandlerFunc) []string {
+func verifierAt(t testing.TB, handler http.HandlerFunc) []string {
 	t.Helper()
 	dir := t.TempDir()
 	authority, err := pki.NewCA(time.Now())
