@@ -9,6 +9,11 @@
 // evidence (boot log and IMA list), and what it reports can be changed
 // ([Tampering]) so that people see attestation fail, and why.
 //
+// A lab of the push model ([Options.Push]) shows a tenant all that a verifier in
+// push mode does. Its agents attest themselves, by handing their evidence over
+// within the process, where it is judged as in the pull model: the session
+// protocol (API 3.0) is not spoken, so that other agents cannot take part.
+//
 // It is for learning, demonstrations and tests. It is no production server:
 // TPMs are software, keys lie in files, and every agent runs as the user who
 // started the lab, payload scripts included.
