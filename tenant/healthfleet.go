@@ -136,7 +136,7 @@ func (t *Tenant) Fleet(ctx context.Context, r FleetRequest) (*FleetResult, error
 func (t *Tenant) serverState(conn Connection, err error) ServerState {
 	s := ServerState{Address: conn.Addr(), Reached: err == nil, Err: err}
 	if err != nil {
-		s.Error = err.Error()
+		s.Error = stepText(err)
 	}
 	return s
 }

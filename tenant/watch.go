@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/keylime/keylime-tenant/client"
@@ -212,11 +213,23 @@ func (w *watcher) result(now time.Time, mono time.Duration, registrarErr, verifi
 	f.Verifier = w.t.serverState(w.t.VerifierConn, verifierErr)
 	f.Verifier.Push = w.push
 	if verifierErr != nil && w.last != nil && w.last.Agents != nil {
-		f.Agents, f.Summary, f.Missing = w.last.Agents, w.last.Summary, w.last.Missing
+		f.Agents, f.Summary, f.Missing = older(w.last.Agents, f.Time.Sub(w.last.Time)), w.last.Summary, w.last.Missing
 		return f
 	}
 	f.join(w.r.FleetRequest, func(a *verifier.Agent) time.Duration { return w.age(a, now, mono) }, w.registered, w.enrolled)
 	return f
+}
+
+// older are agents as they were, some time later.
+func older(agents []AgentHealth, by time.Duration) []AgentHealth {
+	list := slices.Clone(agents)
+	for i := range list {
+		if age := list[i].Age; age != nil {
+			now := *age + int64(by/time.Second)
+			list[i].Age = &now
+		}
+	}
+	return list
 }
 
 // age is how old the last good quote of an agent is. A new one that was seen

@@ -132,6 +132,10 @@ func TestWatchServers(t *testing.T) {
 	if got[2].Verifier.Reached || words(got[2].FleetResult) != "a healthy" || !strings.Contains(got[1].Changes[0].Reason, "connection refused") {
 		t.Errorf("while the verifier was away: %+v", got[2].FleetResult)
 	}
+	// Its records grow older all the same.
+	if age := *got[2].Agents[0].Age; age < 60 {
+		t.Errorf("the last good quote is %d seconds old after a minute", age)
+	}
 	if probes != 2 || !got[7].Verifier.Push {
 		t.Errorf("%d probes, %+v", probes, got[7].Verifier)
 	}

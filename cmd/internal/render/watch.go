@@ -144,7 +144,7 @@ func (w WatchScreen) servers(s WatchState, p palette) string {
 		text := server.name + " " + Safe(server.state.Address)
 		switch {
 		case !server.state.Reached:
-			text = p.red(server.name + " cannot be asked: " + Safe(firstLine(server.state.Error)))
+			text = p.red(Safe(firstLine(server.state.Error)))
 		case server.state.Push:
 			text += " (push model)"
 		}
