@@ -191,7 +191,8 @@ func (m *Modern) registrarSection(a *tenant.RegistrarAgent) Section {
 	add(Plain, "ADDRESS", endpoint(a.IP, a.Port))
 	switch {
 	case a.RegCount > 1:
-		add(Bad, "REGISTRATIONS", fmt.Sprintf("%d, with more than one EK: another TPM, or an impostor", a.RegCount))
+		// It counts every start of an agent, also with the same EK (PROTOCOL.md 3).
+		add(Doubtful, "REGISTRATIONS", fmt.Sprintf("%d: an agent registers anew when it starts, and so would another machine under its id", a.RegCount))
 	default:
 		add(Plain, "REGISTRATIONS", strconv.Itoa(a.RegCount))
 	}
