@@ -7,4 +7,4 @@ binary=$(cd "$(dirname "${1:-$root/bin/keylime_tenant}")" && pwd)/$(basename "${
 dir=$(sh "$here/setup.sh" | tail -1)
 cd "$root"
 KEYLIME_INTEROP_DIR=$dir KEYLIME_INTEROP_BINARY=$binary \
-    go test -tags interop -count=1 -timeout 40m -v ${INTEROP_RUN:+-run "$INTEROP_RUN"} ./tenant/lab/interop
+    go test -tags interop -count=1 -timeout 55m -v ${INTEROP_RUN:+-run "$INTEROP_RUN"} ./tenant/lab/interop
