@@ -75,9 +75,8 @@ type Snapshot struct {
 
 // watcher is one call of [Tenant.Watch].
 type watcher struct {
-	t     *Tenant
-	r     WatchRequest
-	start time.Time
+	t *Tenant
+	r WatchRequest
 	// elapsed is a clock that nobody sets, for what was seen here.
 	elapsed func() time.Duration
 
@@ -136,7 +135,7 @@ func (t *Tenant) Watch(ctx context.Context, r WatchRequest, show func(*Snapshot)
 
 func newWatcher(t *Tenant, r WatchRequest) *watcher {
 	start := time.Now()
-	return &watcher{t: t, r: r, start: start, elapsed: func() time.Duration { return time.Since(start) },
+	return &watcher{t: t, r: r, elapsed: func() time.Duration { return time.Since(start) },
 		since: map[string]time.Time{}, grown: map[string]growth{}}
 }
 

@@ -37,6 +37,7 @@ Environment variables:
   KEYLIME_TEST             "on", "true" or "1": the current directory is the
                            working directory, and the EK of an emulator is let pass
   NO_COLOR                 any value: no colour
+  XDG_CACHE_HOME           completion keeps ids for seconds there, else in ~/.cache
 
 Proxies (HTTPS_PROXY) and certificates (SSL_CERT_FILE, REQUESTS_CA_BUNDLE) of the
 environment are not used for Keylime's servers.
