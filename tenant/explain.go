@@ -307,7 +307,7 @@ func (e *explainer) begin(status *AgentStatus, registrarErr error) {
 	case status.Registrar != nil:
 		e.record = status.Registrar.Record
 		if n := e.record.RegCount; n > 1 {
-			e.note("it has been registered %d times with more than one EK: another TPM, or an impostor", n)
+			e.note("it has been registered %d times: its agent was restarted, or another TPM registers under its id", n)
 		}
 	case registrarErr != nil:
 		e.note("the registrar could not be asked, and without its record no quote can be verified: %s", stepText(registrarErr))
