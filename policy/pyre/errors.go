@@ -82,8 +82,8 @@ func (e *JoinError) Error() string {
 
 func (e *JoinError) Unwrap() error { return e.Err }
 
-// repr is Python's repr of a text.
-func repr(s string) string {
+// Repr is Python's repr of a text, as its messages quote what they are about.
+func Repr(s string) string {
 	quote := '\''
 	if strings.ContainsRune(s, '\'') && !strings.ContainsRune(s, '"') {
 		quote = '"'

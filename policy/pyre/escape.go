@@ -113,7 +113,7 @@ func (p *parser) namedRune() (rune, bool) {
 	}
 	r, ok := named(name)
 	if !ok {
-		p.fail("undefined character name "+repr(name), length(name)+4)
+		p.fail("undefined character name "+Repr(name), length(name)+4)
 	}
 	return r, ok
 }

@@ -63,7 +63,7 @@ func (p *parser) capture(start int, name string, f flags) *node {
 	number := len(p.groups)
 	if name != "" {
 		if old, taken := p.names[name]; taken {
-			p.fail("redefinition of group name "+repr(name)+" as group "+itoa(number)+"; was group "+itoa(old), length(name)+1)
+			p.fail("redefinition of group name "+Repr(name)+" as group "+itoa(number)+"; was group "+itoa(old), length(name)+1)
 		} else {
 			if p.names == nil {
 				p.names = map[string]int{}
@@ -104,7 +104,7 @@ func (p *parser) named(name string, f flags) *node {
 	switch {
 	case p.err != nil:
 	case !known:
-		p.fail("unknown group name "+repr(name), length(name)+1)
+		p.fail("unknown group name "+Repr(name), length(name)+1)
 	case !p.groups[g].closed:
 		p.fail("cannot refer to an open group", length(name)+1)
 	default:
@@ -123,7 +123,7 @@ func (p *parser) reference(g int, f flags, byNumber bool) *node {
 
 func (p *parser) checkName(name string) {
 	if p.err == nil && !isIdentifier(name) {
-		p.fail("bad character in group name "+repr(name), length(name)+1)
+		p.fail("bad character in group name "+Repr(name), length(name)+1)
 	}
 }
 
@@ -184,7 +184,7 @@ func (p *parser) condition(start int, f flags) *node {
 	if isIdentifier(name) {
 		g, known := p.names[name]
 		if !known {
-			p.fail("unknown group name "+repr(name), length(name)+1)
+			p.fail("unknown group name "+Repr(name), length(name)+1)
 		}
 		n.n = g
 	} else {
@@ -193,7 +193,7 @@ func (p *parser) condition(start int, f flags) *node {
 		switch {
 		case p.err != nil:
 		case !ok:
-			p.fail("bad character in group name "+repr(name), length(name)+1)
+			p.fail("bad character in group name "+Repr(name), length(name)+1)
 		case g == 0:
 			p.fail("bad group number", length(name)+1)
 		case g >= maxGroups:

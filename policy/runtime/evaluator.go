@@ -56,7 +56,7 @@ func NewEvaluator(p *Policy, o Options) (*Evaluator, error) {
 		e.options.MaxFindings = defaultMaxFindings
 	}
 	if e.logHash == 0 {
-		return nil, &SchemaError{Message: stringRepr(p.IMA.LogHashAlg) + " is not one of ['sha1', 'sha256', 'sha384', 'sha512']", Path: "ima.log_hash_alg"}
+		return nil, &SchemaError{Message: pyre.Repr(p.IMA.LogHashAlg) + " is not one of ['sha1', 'sha256', 'sha384', 'sha512']", Path: "ima.log_hash_alg"}
 	}
 	if err := e.compileExcludes(p.Excludes); err != nil {
 		return nil, err

@@ -1,12 +1,12 @@
 package runtime
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/keylime/keylime-tenant/policy/pyre"
 )
 
 // dump appends a value as Python's json.dumps writes it: ", " and ": ", ASCII
@@ -99,7 +99,7 @@ func appendRepr(b *strings.Builder, v *value) {
 	case kindNumber:
 		b.WriteString(numberRepr(v.text))
 	case kindString:
-		b.WriteString(stringRepr(v.text))
+		b.WriteString(pyre.Repr(v.text))
 	case kindArray:
 		b.WriteByte('[')
 		for i := range v.kids {
@@ -121,44 +121,11 @@ func appendRepr(b *strings.Builder, v *value) {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			b.WriteString(stringRepr(key) + ": ")
+			b.WriteString(pyre.Repr(key) + ": ")
 			appendRepr(b, v.get(key))
 		}
 		b.WriteByte('}')
 	}
-}
-
-// stringRepr is repr of a str.
-func stringRepr(s string) string {
-	quote := '\''
-	if strings.ContainsRune(s, '\'') && !strings.ContainsRune(s, '"') {
-		quote = '"'
-	}
-	var b strings.Builder
-	b.WriteRune(quote)
-	for _, r := range s {
-		switch {
-		case r == quote || r == '\\':
-			b.WriteRune('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		case r < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			fmt.Fprintf(&b, `\U%08x`, r)
-		}
-	}
-	b.WriteRune(quote)
-	return b.String()
 }
 
 // isInteger tells whether Python's schema library takes a number as integer: an

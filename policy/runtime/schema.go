@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/keylime/keylime-tenant/policy/pyre"
 )
 
 // fault is the worst violation of the schema found so far, chosen as Python's
@@ -84,7 +86,7 @@ func (f *fault) error() *SchemaError {
 func (f *fault) required(path []string, v *value, names []string) {
 	for _, name := range names {
 		if v.get(name) == nil {
-			f.add(path, false, func() string { return stringRepr(name) + " is a required property" })
+			f.add(path, false, func() string { return pyre.Repr(name) + " is a required property" })
 		}
 	}
 }
