@@ -90,14 +90,13 @@ func startPush(t *testing.T, id string) *keylime {
 // push mode.
 func TestPushFidelity(t *testing.T) {
 	const id = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
+	total := newTally(t)
 	k := startPush(t, id)
 	fixtures := fidelityFixtures(t, k)
-	total := &tally{}
 	for _, c := range pushCalls() {
 		k.one(t, c, id, fixtures, total)
 	}
-	t.Logf("calls, exit codes there and here, verdict\n%s\n%d calls: %d equal, %d decided differences, %d unexplained",
-		strings.Join(total.table, "\n"), len(total.table), total.equal, total.decided, total.unexplained)
+	total.print(t)
 }
 
 // TestPushModern walks through the states that a verifier in push mode can say,
