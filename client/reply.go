@@ -89,6 +89,10 @@ func (c *Client) open(a attempt, reply *Reply) *Error {
 	if len(reply.Results) == 0 || string(reply.Results) == "null" {
 		return c.unreadable(a, reply, errors.New("the answer has no results"))
 	}
+	if raw, ok := a.call.Into.(*json.RawMessage); ok {
+		*raw = reply.Results // as it is; the list of a large fleet is megabytes
+		return nil
+	}
 	if err := json.Unmarshal(reply.Results, a.call.Into); err != nil {
 		return c.unreadable(a, reply, jsonError("the results", reply.Results, err))
 	}

@@ -3,6 +3,7 @@ package verifier
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -25,6 +26,9 @@ const (
 	InvalidQuote      State = 9
 	TenantQuoteFailed State = 10
 )
+
+// absent is what a record holds that says nothing of a state, not even null.
+const absent State = math.MinInt
 
 // String is the text that the Python tenant shows; "" for NoState.
 func (s State) String() string {
