@@ -19,28 +19,28 @@ import (
 // with. LZMA has no magic; these are the properties that every tool writes.
 var compressions = []struct {
 	name, magic string
-	open        func(io.Reader) (io.Reader, error)
+	open        func(*bufio.Reader) (io.Reader, error)
 }{
 	{"cpio", "070701", plain},
 	{"cpio", "070702", plain},
 	{"gzip", "\x1f\x8b", openGzip},
 	{"zstd", "\x28\xb5\x2f\xfd", openZstd},
-	{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) }},
-	{"lzma", "\x5d\x00\x00", func(r io.Reader) (io.Reader, error) { return lzma.NewReader(r) }},
+	{"xz", "\xfd7zXZ\x00", openXZ},
+	{"lzma", "\x5d\x00\x00", func(r *bufio.Reader) (io.Reader, error) { return lzma.NewReader(r) }},
 	{"lz4", "\x02\x21\x4c\x18", openLZ4}, // the kernel's legacy frames
 	{"lz4", "\x04\x22\x4d\x18", openLZ4},
-	{"bzip2", "BZh", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-	{"lzo", "\x89LZO\x00\r", func(io.Reader) (io.Reader, error) {
+	{"bzip2", "BZh", func(r *bufio.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
+	{"lzo", "\x89LZO\x00\r", func(*bufio.Reader) (io.Reader, error) {
 		return nil, errors.New("LZO is not supported; unpack it with lzop -d")
 	}},
 }
 
 const maxMagic = 6
 
-func plain(r io.Reader) (io.Reader, error) { return r, nil }
+func plain(r *bufio.Reader) (io.Reader, error) { return r, nil }
 
 // openGzip reads one gzip member and nothing behind it.
-func openGzip(r io.Reader) (io.Reader, error) {
+func openGzip(r *bufio.Reader) (io.Reader, error) {
 	d, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, err
@@ -53,15 +53,22 @@ func openGzip(r io.Reader) (io.Reader, error) {
 // own limit.
 const maxWindow = 128 << 20
 
-func openZstd(r io.Reader) (io.Reader, error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(2*maxWindow), zstd.WithDecoderConcurrency(1))
+func openZstd(r *bufio.Reader) (io.Reader, error) {
+	d, err := zstd.NewReader(&framed{r: r, next: new(zstdFrames).next}, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(2*maxWindow), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, err
 	}
 	return d.IOReadCloser(), nil
 }
 
-func openLZ4(r io.Reader) (io.Reader, error) { return lz4.NewReader(r), nil }
+func openLZ4(r *bufio.Reader) (io.Reader, error) {
+	return lz4.NewReader(&framed{r: r, next: new(lz4Frame).next}), nil
+}
+
+// openXZ reads one stream and nothing behind it.
+func openXZ(r *bufio.Reader) (io.Reader, error) {
+	return xz.ReaderConfig{SingleStream: true}.NewReader(&xzStream{r: r})
+}
 
 // detect returns the position in compressions of what head begins with, -1 for
 // nothing known.

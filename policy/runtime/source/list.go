@@ -77,6 +77,61 @@ func listFit(source string, e *ima.Entry) fit {
 	return fit{source: source}
 }
 
+// aggregateName is how the kernel's list calls its first entry, the digest over
+// the PCRs of the boot.
+const aggregateName = "boot_aggregate"
+
+// BootAggregate reads the first entry of a measurement list: its digest in hex,
+// and the algorithms that it may be of. Error: *[InputError], also for a list
+// that begins with something else.
+func BootAggregate(path string) (digest string, algorithms []string, err error) {
+	refuse := func(err error) (string, []string, error) {
+		return "", nil, &InputError{Source: "boot aggregate in", Path: path, Err: err}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return refuse(errors.Unwrap(err))
+	}
+	defer f.Close()
+	entries, err := ima.NewReader(f)
+	if err != nil {
+		return refuse(err)
+	}
+	if !entries.Scan() {
+		if err := entries.Err(); err != nil {
+			return refuse(err)
+		}
+		return refuse(errors.New("the list is empty"))
+	}
+	e := entries.Entry()
+	switch {
+	case !e.Known():
+		return refuse(errors.New("the first entry cannot be read: is this an IMA measurement list?"))
+	case e.IsBuf() || string(e.Path) != aggregateName:
+		return refuse(fmt.Errorf("the first entry is %.80q, not %s: the list is not whole", e.Path, aggregateName))
+	}
+	digest = hex.EncodeToString(e.Digest)
+	algorithms = listFit("", e).names
+	if algorithms == nil {
+		algorithms, _ = byLength(digest)
+	}
+	return digest, algorithms, nil
+}
+
+// aggregate takes the boot aggregate of a list of which nothing else counts.
+func (m *maker) aggregate() error {
+	if m.r.AggregatePath == "" {
+		return nil
+	}
+	digest, algorithms, err := BootAggregate(m.r.AggregatePath)
+	if err != nil {
+		return err
+	}
+	m.policy.Digests.Add(aggregateName, digest)
+	m.fits = append(m.fits, fit{source: "boot aggregate", names: algorithms, invalid: algorithms == nil})
+	return nil
+}
+
 // buffer takes a key or another buffer. What is a key is decided as evaluation
 // decides it.
 func (m *maker) buffer(e *ima.Entry) {

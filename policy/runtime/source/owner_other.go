@@ -17,3 +17,17 @@ func openOwned(path string, _ bool) (*os.File, int64, error) {
 	}
 	return f, info.Size(), nil
 }
+
+// openLinked opens the regular file that a symbolic link leads to; nil and no
+// error if there is none.
+func openLinked(path string, _ bool) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, 0, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}

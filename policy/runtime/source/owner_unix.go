@@ -29,7 +29,35 @@ func openOwned(path string, anyOwner bool) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-func wanted(info os.FileInfo, anyOwner bool) bool {
+// openLinked opens the regular file that a symbolic link leads to. The owner
+// that counts is that of the link; nil and no error for what is not to be
+// hashed, as of [openOwned].
+func openLinked(path string, anyOwner bool) (*os.File, int64, error) {
+	link, err := os.Lstat(path)
+	if err != nil || !owned(link, anyOwner) {
+		return nil, 0, nil
+	}
+	target, err := os.Stat(path)
+	if err != nil || !target.Mode().IsRegular() {
+		return nil, 0, nil // it leads nowhere, or to no file
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+func owned(info os.FileInfo, anyOwner bool) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return info.Mode().IsRegular() && (anyOwner || ok && st.Uid == 0)
+	return anyOwner || ok && st.Uid == 0
+}
+
+func wanted(info os.FileInfo, anyOwner bool) bool {
+	return info.Mode().IsRegular() && owned(info, anyOwner)
 }

@@ -22,18 +22,20 @@ type entry struct{ path, digest string }
 func listed(path string) string { return strings.ReplaceAll(path, " ", "_") }
 
 // ramdisks hashes the files in all initial RAM disks of a directory, files whose
-// names begin with "initr".
+// names begin with "initr"; that there is none is said.
 func (m *maker) ramdisks(ctx context.Context, dir string) ([]entry, error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, &InputError{Source: "ramdisk-dir", Path: dir, Err: err}
 	}
 	var all []entry
+	found := false
 	for _, d := range names {
 		name := filepath.Join(dir, d.Name())
 		if info, err := os.Stat(name); !strings.HasPrefix(d.Name(), "initr") || err != nil || !info.Mode().IsRegular() {
 			continue
 		}
+		found = true
 		files, err := m.ramdisk(ctx, name)
 		if err != nil {
 			return nil, &InputError{Source: "RAM disk", Path: name, Err: err}
@@ -41,6 +43,9 @@ func (m *maker) ramdisks(ctx context.Context, dir string) ([]entry, error) {
 		for _, path := range slices.Sorted(maps.Keys(files)) {
 			all = append(all, entry{listed(path), files[path]})
 		}
+	}
+	if !found {
+		m.warn(fmt.Sprintf("directory %s holds no initial RAM disk: no file of it is named %s", dir, filepath.Join(dir, "initr*")))
 	}
 	return all, nil
 }
@@ -70,8 +75,8 @@ type disk struct {
 // tables for the kernel itself and are not files to run, are left out if
 // something follows them.
 //
-// Behind a compressed part nothing more is read, except behind gzip, because
-// the other formats do not say reliably where they end; that is said.
+// Behind a part in LZMA or bzip2 nothing more is read, because these formats do
+// not say reliably where they end; that there is something is said.
 func (d *disk) read(r *bufio.Reader) (map[string]string, error) {
 	files := map[string]string{}
 	early := map[string]string{}
@@ -101,12 +106,18 @@ func (d *disk) read(r *bufio.Reader) (map[string]string, error) {
 			}
 			continue
 		}
-		err = d.compressed(bufio.NewReaderSize(content, 64<<10), files)
+		whole, err := d.compressed(bufio.NewReaderSize(content, 64<<10), files)
 		release()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", format, err)
 		}
-		if format != "gzip" {
+		if !whole {
+			break
+		}
+		if format == "lzma" || format == "bzip2" {
+			if err := skipZeros(r); err == nil {
+				d.m.warn(fmt.Sprintf("RAM disk %s: what follows the part in %s is left out: nobody can tell where that one ends", d.name, format))
+			}
 			break
 		}
 	}
@@ -116,23 +127,24 @@ func (d *disk) read(r *bufio.Reader) (map[string]string, error) {
 	return files, nil
 }
 
-// compressed reads all archives of a compressed part.
-func (d *disk) compressed(r *bufio.Reader, files map[string]string) error {
+// compressed reads all archives of a compressed part; whole says that it was
+// read to its end, so that another part may follow.
+func (d *disk) compressed(r *bufio.Reader, files map[string]string) (whole bool, err error) {
 	for n := 0; ; n++ {
 		err := skipZeros(r)
 		if errors.Is(err, io.EOF) && n > 0 {
-			return nil
+			return true, nil
 		}
 		if err != nil && n > 0 { // the archive is whole; what follows is none of ours
 			d.m.warn(fmt.Sprintf("RAM disk %s: what follows the archive is left out: %v", d.name, err))
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return noEOF(err)
+			return false, noEOF(err)
 		}
 		one, err := d.archive(newCPIOReader(r))
 		if err != nil {
-			return err
+			return false, err
 		}
 		maps.Copy(files, one)
 	}

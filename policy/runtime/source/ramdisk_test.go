@@ -96,6 +96,78 @@ func TestRamdiskParts(t *testing.T) {
 	}
 }
 
+// TestRamdiskAppended: what is put behind a part is found, in whatever format
+// both are, as people do who append their own archive to a vendor's disk.
+func TestRamdiskAppended(t *testing.T) {
+	t.Parallel()
+	first := archive(member("a", regular, 1, 1, "one"), member("./b", regular, 1, 2, "two"))
+	appended := append([]string{"/a " + sha("one"), "/b " + sha("two")}, inDisk()...)
+	formats := []string{"initrd.cpio", "initrd.cpio.gz", "initrd.cpio.xz", "initrd.cpio.zst", "initrd.cpio.lz4", "initrd.cpio.lz4f"}
+	for _, name := range formats {
+		disk := read(t, "testdata/"+name)
+		for _, zeros := range []int{0, 4, 512, 513 + 3} {
+			head := append(bytes.Clone(disk), make([]byte, zeros)...)
+			got, warnings := diskDigests(t, append(bytes.Clone(head), first...))
+			if diff := cmp.Diff(appended, got); diff != "" || warnings != "" {
+				t.Errorf("%s, %d zeros, archive: %s\n%s", name, zeros, warnings, diff)
+			}
+			for _, other := range formats {
+				content := append(append(append(bytes.Clone(first), head...), read(t, "testdata/"+other)...), first...)
+				got, warnings := diskDigests(t, content)
+				if name == "initrd.cpio.lz4" && zeros == 0 && other == "initrd.cpio.gz" {
+					// The magic of gzip is the length of a block too, for the kernel as for us.
+					if !strings.Contains(warnings, "left out") {
+						t.Errorf("gzip right behind legacy lz4: no warning: %q", got)
+					}
+					continue
+				}
+				if diff := cmp.Diff(appended, got); diff != "" || warnings != "" {
+					t.Errorf("archive, %s, %d zeros, %s, archive: %s\n%s", name, zeros, other, warnings, diff)
+				}
+			}
+			got, warnings = diskDigests(t, append(bytes.Clone(head), "rubbish"...))
+			if diff := cmp.Diff(inDisk(), got); diff != "" || !strings.Contains(warnings, "left out") {
+				t.Errorf("%s, %d zeros, rubbish: %s\n%s", name, zeros, warnings, diff)
+			}
+		}
+	}
+	for _, name := range []string{"initrd.cpio.lzma", "initrd.cpio.bz2"} {
+		got, warnings := diskDigests(t, append(read(t, "testdata/"+name), first...))
+		if diff := cmp.Diff(inDisk(), got); diff != "" || !strings.Contains(warnings, "left out") {
+			t.Errorf("%s: %s\n%s", name, warnings, diff)
+		}
+	}
+}
+
+// TestFramedCut: a part that is cut anywhere is refused.
+func TestFramedCut(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"initrd.cpio.xz", "initrd.cpio.zst", "initrd.cpio.lz4", "initrd.cpio.lz4f"} {
+		whole := read(t, "testdata/"+name)
+		for n := 8; n < len(whole); n += 7 {
+			path := filepath.Join(t.TempDir(), "initrd")
+			write(t, path, whole[:n])
+			m := &maker{algorithm: "sha256"}
+			if files, err := m.ramdisk(t.Context(), path); err == nil && len(files) < len(inDisk()) {
+				t.Errorf("%s cut at %d of %d: %d files and no error", name, n, len(whole), len(files))
+			}
+		}
+	}
+}
+
+func TestRamdiskNone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "vmlinuz"), []byte("no disk"))
+	if err := os.Mkdir(filepath.Join(dir, "initrd.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, warnings := create(t, Request{RamdiskDir: dir})
+	if got := digestsOf(&p.Digests); len(got) > 0 || !strings.Contains(warnings, dir+" holds no initial RAM disk") || !strings.Contains(warnings, filepath.Join(dir, "initr*")) {
+		t.Errorf("%v\n%s", got, warnings)
+	}
+}
+
 func TestRamdiskRefuses(t *testing.T) {
 	t.Parallel()
 	good := archive(member("a", regular, 1, 1, "one"))

@@ -35,6 +35,9 @@ type Request struct {
 	Excludes []byte
 	// ListPath names a measurement list, ASCII or binary; "" for none.
 	ListPath string
+	// AggregatePath names a measurement list of which the first entry alone is
+	// taken, which must be boot_aggregate; "" for none.
+	AggregatePath string
 	// Keyrings takes the keys and Buffers the other buffers of the list.
 	Keyrings, Buffers bool
 	// Rootfs is the top of a file tree; "" for none.
@@ -43,6 +46,16 @@ type Request struct {
 	SkipPaths []string
 	// AnyOwner takes files of every owner; false: of root alone, as upstream.
 	AnyOwner bool
+	// Links takes symbolic links to regular files too, with the digest of the
+	// file and under the name of the link.
+	Links bool
+	// AllFileSystems goes into file systems of other types than that of Rootfs.
+	AllFileSystems bool
+	// Top says by its name whether an entry of Rootfs itself is looked at; nil
+	// takes all but the directories that no policy covers, such as /proc.
+	Top func(name string) bool
+	// Prefix is put in front of the paths of the tree; "" for none.
+	Prefix string
 	// RamdiskDir holds files named initr*; "" for none.
 	RamdiskDir string
 	// RPMs are packages.
@@ -92,6 +105,9 @@ func Create(ctx context.Context, r Request) (*runtime.Policy, error) {
 		return nil, err
 	}
 	if err := m.list(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.aggregate(); err != nil {
 		return nil, err
 	}
 	var err error

@@ -23,7 +23,8 @@ var baseSkip = []string{"/sys", "/run", "/proc", "/lost+found", "/dev", "/media"
 // tree hashes the regular files below root, on as many goroutines as there are
 // workers: those that belong to root unless AnyOwner, no symbolic links, not
 // below the directories to skip, and not on file systems of another type than
-// root's. Files and directories that cannot be read are left out with a warning.
+// root's, as far as the request does not say otherwise. Files and directories
+// that cannot be read are left out with a warning.
 func (m *maker) tree(ctx context.Context, root string, skipPaths []string) ([]entry, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -39,16 +40,21 @@ func (m *maker) tree(ctx context.Context, root string, skipPaths []string) ([]en
 	if all {
 		return nil, nil
 	}
-	t := &treeWalk{maker: m, root: root, skip: skip, fsType: fileSystem(root), jobs: make(chan string, 4096), results: make(chan result, 4096)}
+	t := &treeWalk{maker: m, root: root, skip: skip, jobs: make(chan job, 4096), results: make(chan result, 4096)}
+	if !m.r.AllFileSystems {
+		t.fsType = fileSystem(root)
+	}
 	return t.run(ctx)
 }
 
-// skipList makes the directories to skip relative to root; all says that root
-// itself lies in one.
+// skipList makes the paths to skip relative to root; all says that root itself
+// lies in one.
 func (m *maker) skipList(root string, paths []string) (skip map[string]bool, all bool) {
 	skip = map[string]bool{}
-	for _, dir := range baseSkip {
-		skip[dir] = true
+	if m.r.Top == nil {
+		for _, dir := range baseSkip {
+			skip[dir] = true
+		}
 	}
 	for _, p := range paths {
 		abs, err := filepath.Abs(p)
@@ -84,9 +90,15 @@ type treeWalk struct {
 	*maker
 	root    string
 	skip    map[string]bool
-	fsType  uint64
-	jobs    chan string
+	fsType  uint64 // 0: any
+	jobs    chan job
 	results chan result
+}
+
+// job is a file to hash.
+type job struct {
+	path string
+	link bool // a symbolic link, to be followed
 }
 
 // result is what a worker has to say about one file.
@@ -165,17 +177,19 @@ func (t *treeWalk) list(ctx context.Context, dir string) error {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
+		link := t.r.Links && e.Type()&fs.ModeSymlink != 0
 		switch {
-		case e.Type().IsRegular():
+		case t.skip[below(t.root, path)] || dir == t.root && t.r.Top != nil && !t.r.Top(e.Name()):
+		case e.Type().IsRegular() || link:
 			select {
-			case t.jobs <- path:
+			case t.jobs <- job{path, link}:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 			if err := t.send(ctx, result{found: true}); err != nil {
 				return err
 			}
-		case !e.IsDir() || t.skip[below(t.root, path)]:
+		case !e.IsDir():
 		case t.fsType != 0 && fileSystem(path) != t.fsType:
 			if err := t.send(ctx, result{warning: "directory " + path + " is left out: it is a file system of another type"}); err != nil {
 				return err
@@ -203,13 +217,17 @@ const readSize = 256 << 10
 // work hashes files until there are no more.
 func (t *treeWalk) work(ctx context.Context) error {
 	h, buffer := newHash(t.algorithm), make([]byte, readSize)
-	for path := range t.jobs {
+	for next := range t.jobs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := result{}
-		key := listed(below(t.root, path))
-		f, size, err := openOwned(path, t.anyOwner)
+		r, path := result{}, next.path
+		key := listed(t.r.Prefix + below(t.root, path))
+		open := openOwned
+		if next.link {
+			open = openLinked
+		}
+		f, size, err := open(path, t.anyOwner)
 		switch {
 		case err != nil:
 			r.warning = "file " + path + " is left out: " + reason(err)
