@@ -1,0 +1,38 @@
+package softtpm
+
+import (
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// CertifyAK is TPM2_Certify of the AK by the AK (TPM 2.0 Part 3, section 18.2):
+// TPMS_ATTEST and TPMT_SIGNATURE, in which the key vouches for itself with the
+// qualifying data, and so proves to whoever has drawn those that this TPM
+// possesses it. It fails for qualifying data of more than 66 bytes.
+func (t *TPM) CertifyAK(qualifying []byte) (attest, sig []byte, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(qualifying) > maxNonce {
+		return nil, nil, fmt.Errorf("qualifying data of %d bytes are too long: at most %d fit", len(qualifying), maxNonce)
+	}
+	attest = t.certification(qualifying, t.qualifiedName(), t.ak.name, t.qualifiedName())
+	sig, err = t.Sign(attest)
+	return attest, sig, err
+}
+
+// certification is the TPMS_ATTEST in which a key, known by its qualified name,
+// vouches for an object.
+func (t *TPM) certification(qualifying, signer, name, qualifiedName []byte) []byte {
+	return tpm2.Marshal(tpm2.TPMSAttest{
+		Magic:           tpm2.TPMGeneratedValue,
+		Type:            tpm2.TPMSTAttestCertify,
+		QualifiedSigner: tpm2.TPM2BName{Buffer: signer},
+		ExtraData:       tpm2.TPM2BData{Buffer: qualifying},
+		ClockInfo: tpm2.TPMSClockInfo{Clock: t.clock(), ResetCount: t.resetCount,
+			RestartCount: t.restartCount, Safe: true},
+		FirmwareVersion: firmwareVersion,
+		Attested: tpm2.NewTPMUAttest(tpm2.TPMSTAttestCertify, &tpm2.TPMSCertifyInfo{
+			Name: tpm2.TPM2BName{Buffer: name}, QualifiedName: tpm2.TPM2BName{Buffer: qualifiedName}}),
+	})
+}
