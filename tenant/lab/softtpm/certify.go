@@ -1,6 +1,8 @@
 package softtpm
 
 import (
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"fmt"
 
 	"github.com/google/go-tpm/tpm2"
@@ -35,4 +37,15 @@ func (t *TPM) certification(qualifying, signer, name, qualifiedName []byte) []by
 		Attested: tpm2.NewTPMUAttest(tpm2.TPMSTAttestCertify, &tpm2.TPMSCertifyInfo{
 			Name: tpm2.TPM2BName{Buffer: name}, QualifiedName: tpm2.TPM2BName{Buffer: qualifiedName}}),
 	})
+}
+
+// AKAlg is the kind of the AK, rsa or ecc, and its size in bits.
+func (t *TPM) AKAlg() (kind string, bits int) {
+	switch key := t.ak.private.Public().(type) {
+	case *rsa.PublicKey:
+		return "rsa", key.N.BitLen()
+	case *ecdsa.PublicKey:
+		return "ecc", key.Params().BitSize
+	}
+	return "", 0 // not reached: newKey makes no other
 }

@@ -51,19 +51,24 @@ func (t *TPM) Quote(nonce []byte, pcrs []int, bank string) (attest, sig, blob []
 	return attest, sig, blob, err
 }
 
-// attest is the TPMS_ATTEST of a quote (TPM 2.0 Part 3, section 18.4).
+// attest is the TPMS_ATTEST of a quote by the AK.
 func (t *TPM) attest(nonce []byte, b bank, pcrs []uint, digest []byte) []byte {
+	return t.attestation(t.qualifiedName(), nonce, digest,
+		tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{{Hash: b.id, PCRSelect: tpm2.PCClientCompatible.PCRs(pcrs...)}}})
+}
+
+// attestation is the TPMS_ATTEST of a quote (TPM 2.0 Part 3, section 18.4).
+func (t *TPM) attestation(signer, nonce, digest []byte, selected tpm2.TPMLPCRSelection) []byte {
 	return tpm2.Marshal(tpm2.TPMSAttest{
 		Magic:           tpm2.TPMGeneratedValue,
 		Type:            tpm2.TPMSTAttestQuote,
-		QualifiedSigner: tpm2.TPM2BName{Buffer: t.qualifiedName()},
+		QualifiedSigner: tpm2.TPM2BName{Buffer: signer},
 		ExtraData:       tpm2.TPM2BData{Buffer: nonce},
 		ClockInfo: tpm2.TPMSClockInfo{Clock: t.clock(), ResetCount: t.resetCount,
 			RestartCount: t.restartCount, Safe: true},
 		FirmwareVersion: firmwareVersion,
 		Attested: tpm2.NewTPMUAttest(tpm2.TPMSTAttestQuote, &tpm2.TPMSQuoteInfo{
-			PCRSelect: tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{
-				{Hash: b.id, PCRSelect: tpm2.PCClientCompatible.PCRs(pcrs...)}}},
+			PCRSelect: selected,
 			PCRDigest: tpm2.TPM2BDigest{Buffer: digest},
 		}),
 	})
@@ -91,16 +96,19 @@ func qualify(parent []byte, o object) []byte {
 // Sign signs an attestation with the AK: a TPMT_SIGNATURE. A real TPM signs
 // with a restricted key only what it has made itself; this one signs anything,
 // so that tests can show that each check of a verifier works by itself.
-func (t *TPM) Sign(attest []byte) (sig []byte, err error) {
-	digest := t.hash.sum(attest)
-	switch key := t.ak.private.(type) {
+func (t *TPM) Sign(attest []byte) (sig []byte, err error) { return t.ak.sign(t.hash, attest) }
+
+// sign makes a TPMT_SIGNATURE by RSASSA or ECDSA.
+func (o object) sign(hash bank, data []byte) ([]byte, error) {
+	digest := hash.sum(data)
+	switch key := o.private.(type) {
 	case *rsa.PrivateKey:
-		raw, err := rsa.SignPKCS1v15(rand.Reader, key, t.hash.hash, digest)
+		raw, err := rsa.SignPKCS1v15(rand.Reader, key, hash.hash, digest)
 		if err != nil {
 			return nil, err
 		}
 		return tpm2.Marshal(tpm2.TPMTSignature{SigAlg: tpm2.TPMAlgRSASSA, Signature: tpm2.NewTPMUSignature(tpm2.TPMAlgRSASSA,
-			&tpm2.TPMSSignatureRSA{Hash: t.hash.id, Sig: tpm2.TPM2BPublicKeyRSA{Buffer: raw}})}), nil
+			&tpm2.TPMSSignatureRSA{Hash: hash.id, Sig: tpm2.TPM2BPublicKeyRSA{Buffer: raw}})}), nil
 	case *ecdsa.PrivateKey:
 		r, s, err := ecdsa.Sign(rand.Reader, key, digest)
 		if err != nil {
@@ -108,11 +116,11 @@ func (t *TPM) Sign(attest []byte) (sig []byte, err error) {
 		}
 		width := (key.Params().BitSize + 7) / 8
 		return tpm2.Marshal(tpm2.TPMTSignature{SigAlg: tpm2.TPMAlgECDSA, Signature: tpm2.NewTPMUSignature(tpm2.TPMAlgECDSA,
-			&tpm2.TPMSSignatureECC{Hash: t.hash.id,
+			&tpm2.TPMSSignatureECC{Hash: hash.id,
 				SignatureR: tpm2.TPM2BECCParameter{Buffer: r.FillBytes(make([]byte, width))},
 				SignatureS: tpm2.TPM2BECCParameter{Buffer: s.FillBytes(make([]byte, width))}})}), nil
 	}
-	return nil, fmt.Errorf("the AK has the unknown type %T", t.ak.private)
+	return nil, fmt.Errorf("the AK has the unknown type %T", o.private)
 }
 
 // QuoteString is Quote in the form an agent sends (PROTOCOL.md 5.2).

@@ -1,7 +1,8 @@
 // Package softtpm is a TPM 2.0 in software, for the lab: it has an EK, an AK
 // and PCR banks, and makes quotes, credentials and certificates in the real
 // formats (TCG TPM 2.0 Library 1.59; TCG EK Credential Profile 2.5). It works
-// at the level of keys and structures and knows no TPM commands.
+// at the level of keys and structures; [Device] speaks, over it, the few TPM
+// commands that an attestation needs.
 //
 // It protects nothing: its private keys lie in memory and in the state file.
 package softtpm
