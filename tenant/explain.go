@@ -246,6 +246,8 @@ type explainer struct {
 
 	boot, files heldPolicy
 	evidence    evidence
+	// past is what earlier records have shown; nil where there are none.
+	past *replayedPast
 	// log is the boot log, nil if there is none that can be read.
 	log *eventlog.Log
 }

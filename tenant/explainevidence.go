@@ -163,7 +163,8 @@ func (e *explainer) verify(q agent.Quote, nonce string, compressed bool) (good b
 	}
 	verified, err := quote.Verify(quote.Untrusted{Quote: q.Quote, HashAlg: q.HashAlg, EncAlg: q.EncAlg, SignAlg: q.SignAlg, TransportKeyPEM: q.PubKeyPEM},
 		quote.Expect{AK: ak, Nonce: nonce, AcceptHash: e.agent.AcceptTPMHashAlgs, AcceptEnc: e.agent.AcceptTPMEncryptionAlgs,
-			AcceptSign: e.agent.AcceptTPMSigningAlgs, BindTransportKey: q.PubKeyPEM != "" || e.r.Evidence == nil, Selection: asked, Compressed: compressed})
+			AcceptSign: e.agent.AcceptTPMSigningAlgs, BindTransportKey: q.PubKeyPEM != "" || e.r.Evidence == nil, Selection: asked, Compressed: compressed,
+			Clock: e.past.baseline()})
 	if err != nil {
 		return refuse(e.quoteFinding(err))
 	}

@@ -92,7 +92,7 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 			Command: []string{"keylime_tenant", "policy", "lint", e.files.file}})
 		return skip(CheckRefused, "the policy cannot be used")
 	}
-	verdict, err := evaluator.Evaluate(ctx, nil, e.measured())
+	verdict, err := evaluator.Evaluate(ctx, e.past.list(), e.measured())
 	if err != nil {
 		if interrupted(ctx) != nil {
 			return interrupted(ctx)
@@ -107,6 +107,9 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 // evaluator judges as a verifier does, its defects included: the question is
 // what it has seen. Violations are sorted out afterwards.
 func (e *explainer) evaluator() (*runtime.Evaluator, error) {
+	if e.past != nil {
+		return e.past.evaluator(e.files.text)
+	}
 	p, err := parseRuntime(e.files.text)
 	if err != nil {
 		return nil, err
