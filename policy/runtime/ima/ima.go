@@ -61,6 +61,8 @@ type Entry struct {
 	Problem error
 
 	kind kind
+	// trimmed marks an unsigned ima-sig line that lost its blank at the end.
+	trimmed bool
 }
 
 // kind is the template of an entry that can be evaluated.
@@ -77,6 +79,12 @@ const (
 // Known reports whether the entry has one of the four templates that can be
 // evaluated (ima, ima-ng, ima-sig, ima-buf) and has its form.
 func (e *Entry) Known() bool { return e.Problem == nil && e.kind != kindNone }
+
+// Trimmed reports whether the only fault of the entry is that an editor or a
+// copy took the blank at its end, which stands before the empty signature of an
+// unsigned ima-sig line. Path, Alg and Digest are good; evaluation refuses the
+// line as Keylime does, but a policy can be made from it.
+func (e *Entry) Trimmed() bool { return e.trimmed }
 
 // IsBuf reports whether the entry is a known entry of template ima-buf, which
 // measures a key or another buffer and no file.

@@ -150,6 +150,7 @@ func TestLineProblems(t *testing.T) {
 		{"ng fields", "10 " + hash + " ima-ng sha256:" + digest, badTwo},
 		{"ima fields", "10 " + hash + " ima " + digest, badTwo},
 		{"sig fields", "10 " + hash + " ima-sig sha256:" + digest + " /x", badThree},
+		{"sig fields and digest", "10 " + hash + " ima-sig sha256:xx /x", badDigest},
 		{"buf fields", "10 " + hash + " ima-buf sha256:" + digest + " /x", badThree},
 		{"digest", "10 " + hash + " ima-ng sha256:xx /x", badDigest},
 		{"colons", "10 " + hash + " ima-ng a:b:" + digest + " /x", badColons},
@@ -162,6 +163,9 @@ func TestLineProblems(t *testing.T) {
 		if len(entries) != 1 || !errors.As(entries[0].Problem, &e) || e.Reason != c.reason || e.Line != 2 || entries[0].Known() {
 			t.Errorf("%s: %+v", c.name, entries)
 			continue
+		}
+		if got := entries[0].Trimmed(); got != (c.name == "sig fields") {
+			t.Errorf("%s: trimmed %v", c.name, got)
 		}
 		if data := entries[0].AppendTemplateData([]byte("kept")); string(data) != "kept" {
 			t.Errorf("%s: template data of no entry", c.name)

@@ -68,13 +68,18 @@ func (e *Entry) parseTwo(k kind, data, scratch []byte) []byte {
 func (e *Entry) parseThree(k kind, data, scratch []byte) []byte {
 	digest, rest, ok1 := cut(data)
 	name, last, ok2 := cut(rest)
-	if !ok1 || !ok2 {
+	if !ok1 || (!ok2 && k != kindSig) {
 		e.fail(badThree)
 		return scratch
 	}
 	e.kind, e.Path = k, name
 	scratch = e.parseDigest(digest, scratch)
 	if e.Problem != nil {
+		return scratch
+	}
+	if !ok2 {
+		e.trimmed = true
+		e.fail(badThree)
 		return scratch
 	}
 	field, scratch, ok := decodeHex(scratch, last)

@@ -42,7 +42,7 @@ func (m *maker) list(ctx context.Context) error {
 			first = listFit(first.source, e)
 		}
 		switch {
-		case !e.Known():
+		case !legible(e):
 			unreadable++
 		case e.Violation(len(e.TemplateHash)) == ima.ZeroHash:
 			violations++
@@ -69,9 +69,13 @@ func (m *maker) list(ctx context.Context) error {
 	return nil
 }
 
+// legible tells whether a policy can be made from the entry. Lists that were
+// copied about have often lost the blanks at the ends of their lines.
+func legible(e *ima.Entry) bool { return e.Known() || e.Trimmed() }
+
 // listFit is the algorithm of the first entry, usually that of boot_aggregate.
 func listFit(source string, e *ima.Entry) fit {
-	if name := string(e.Alg); e.Known() && slices.Contains(Algorithms(), name) {
+	if name := string(e.Alg); legible(e) && slices.Contains(Algorithms(), name) {
 		return fit{source: source, names: []string{name}}
 	}
 	return fit{source: source}
@@ -105,7 +109,7 @@ func BootAggregate(path string) (digest string, algorithms []string, err error) 
 	}
 	e := entries.Entry()
 	switch {
-	case !e.Known():
+	case !legible(e):
 		return refuse(errors.New("the first entry cannot be read: is this an IMA measurement list?"))
 	case e.IsBuf() || string(e.Path) != aggregateName:
 		return refuse(fmt.Errorf("the first entry is %.80q, not %s: the list is not whole", e.Path, aggregateName))

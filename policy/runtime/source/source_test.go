@@ -111,7 +111,7 @@ func TestListEntries(t *testing.T) {
 	a, b, zero := strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("0", 40)
 	hash := strings.Repeat("1", 40)
 	text := "10 " + hash + " ima-ng sha256:" + a + " boot_aggregate\n" +
-		"10 " + hash + " ima-sig sha256:" + b + " /x \n10 " + hash + " ima-sig sha256:" + a + " /x \n" +
+		"10 " + hash + " ima-sig sha256:" + b + " /x \n10 " + hash + " ima-sig sha256:" + a + " /x\n" +
 		"10 " + zero + " ima-ng sha256:" + a + " /violation\n" +
 		"10 " + hash + " ima-ngv2 ima:sha256:" + a + " /v2\n" +
 		"10 " + hash + " ima-ng sha256:" + a + " /with blank\n" +
