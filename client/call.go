@@ -29,6 +29,12 @@ type Call struct {
 	// Into takes the results of a good answer, as encoding/json does; nil
 	// leaves them alone. Results that do not fit, or null, are Unreadable.
 	Into any
+	// Document says that a good answer is a JSON document of its own, without
+	// the envelope of API 2: Into takes it as a whole.
+	Document bool
+	// Bearer is the token by which the caller is known instead of by a
+	// certificate; empty for none.
+	Bearer Password
 }
 
 // Do sends a request and opens the answer. The reply is not nil when a whole
@@ -148,6 +154,9 @@ func (c *Client) request(call Call) (*http.Request, int64, error) {
 	request := &http.Request{
 		Method: call.Method, URL: &target, Host: c.addr, Header: http.Header{"User-Agent": {"keylime-tenant"}, "Accept": {"*/*"}},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if call.Bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+string(call.Bearer))
 	}
 	if call.Body != nil {
 		request.ContentLength = int64(len(body))

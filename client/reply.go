@@ -76,6 +76,9 @@ func (c *Client) open(a attempt, reply *Reply) *Error {
 		// An envelope would be nice, but is not needed to tell what happened.
 		return c.refuse(a, reply.HTTP, reply)
 	}
+	if a.call.Document {
+		return c.openDocument(a, reply)
+	}
 	if err != nil {
 		return c.unreadable(a, reply, err)
 	}
@@ -95,6 +98,17 @@ func (c *Client) open(a attempt, reply *Reply) *Error {
 	}
 	if err := json.Unmarshal(reply.Results, a.call.Into); err != nil {
 		return c.unreadable(a, reply, jsonError("the results", reply.Results, err))
+	}
+	return nil
+}
+
+// openDocument reads a good answer that has no envelope.
+func (c *Client) openDocument(a attempt, reply *Reply) *Error {
+	if a.call.Into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(reply.Body, a.call.Into); err != nil {
+		return c.unreadable(a, reply, jsonError("the answer", reply.Body, err))
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// Password is a password of a private key. It prints as [redacted].
+// Password is a password of a private key, or a token. It prints as [redacted].
 type Password string
 
 // Format prints [redacted], whatever the verb.

@@ -49,6 +49,8 @@ type member struct {
 	// of the push model.
 	verifier agent.Attestor
 	interval time.Duration
+	// push: it attests itself to the verifier of its configuration.
+	push bool
 
 	mu      sync.Mutex
 	machine *agent.Machine
@@ -136,11 +138,11 @@ func (m *member) run(ctx context.Context) error {
 		return err
 	}
 	m.running, err = agent.Start(ctx, agent.Options{Config: config, Machine: m.machine, EKCertPEM: certPEM, Env: scriptEnv(m.env), Log: m.log,
-		Attestor: m.verifier, AttestEvery: m.interval})
+		Push: m.push, Attestor: m.verifier, AttestEvery: m.interval})
 	if err != nil {
 		return err
 	}
-	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir, Push: m.verifier != nil}
+	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir, Push: m.push || m.verifier != nil}
 	return nil
 }
 

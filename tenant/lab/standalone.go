@@ -22,6 +22,11 @@ type AgentOptions struct {
 	// EKCAFile is where the certificate is written that vouches for the EK: for
 	// the tpm_cert_store of the tenant. Empty writes none.
 	EKCAFile string
+	// Push makes it an agent of the push model, which listens to nobody and
+	// attests itself to the verifier_url of its configuration every AttestEvery,
+	// unless the verifier tells another time (0: 2 s).
+	Push        bool
+	AttestEvery time.Duration
 	// Env is the environment in the form of os.Environ: KEYLIME_AGENT_<OPTION>
 	// in it overrides agent.conf, and payload scripts run with it.
 	Env []string
@@ -67,7 +72,8 @@ func StartAgent(ctx context.Context, o AgentOptions) (*Standalone, error) {
 			return nil, err
 		}
 	}
-	s := &Standalone{member: &member{dir: dir, env: o.Env, log: log, ekCA: ekCA, boot: boot, rest: restStandalone}}
+	s := &Standalone{member: &member{dir: dir, env: o.Env, log: log, ekCA: ekCA, boot: boot, rest: restStandalone,
+		push: o.Push, interval: o.AttestEvery}}
 	if err := s.member.start(ctx); err != nil {
 		return nil, err
 	}
@@ -82,6 +88,18 @@ func (s *Standalone) Info() AgentInfo { return s.member.info() }
 
 // Registrar is the address of the registrar the agent is registered with.
 func (s *Standalone) Registrar() string { return s.member.registrar() }
+
+// Verifier is the address of the verifier that an agent of the push model
+// attests itself to, "" for one of the pull model.
+func (s *Standalone) Verifier() string {
+	m := s.member
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running == nil {
+		return ""
+	}
+	return m.running.Verifier()
+}
 
 func (m *member) registrar() string {
 	m.mu.Lock()

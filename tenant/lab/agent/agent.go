@@ -34,6 +34,9 @@ type Options struct {
 	EKCertPEM []byte
 	// Env is the environment of payload scripts and revocation actions.
 	Env []string
+	// Push makes it an agent of the push model, which listens to nobody and
+	// attests itself to the verifier of its configuration (verifier_url).
+	Push bool
 	// Attestor makes it an agent of the push model, which listens to nobody and
 	// attests itself to this verifier every AttestEvery (0: 2 s); nil means that
 	// it is asked.
@@ -105,7 +108,7 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 		return nil, err
 	}
 	a.workCtx, a.stopWork = context.WithCancel(context.Background())
-	if o.Attestor == nil {
+	if o.Attestor == nil && !o.Push {
 		if err := a.listen(); err != nil {
 			a.stopWork()
 			return nil, err
@@ -117,6 +120,11 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 	a.logf("registered with %s and activated", a.registrarAddr())
 	if o.Attestor != nil {
 		a.attest(o.Attestor, o.AttestEvery)
+	}
+	if o.Push {
+		if err := a.pushTo(o.AttestEvery); err != nil {
+			return nil, errors.Join(err, a.Close())
+		}
 	}
 	return a, nil
 }
@@ -140,10 +148,13 @@ func (a *Agent) ID() string { return a.id }
 // Port is the TCP port listened on; in the push model, where there is none, the
 // one that the agent is registered with.
 func (a *Agent) Port() int {
-	if a.listener == nil {
+	switch {
+	case a.listener != nil:
+		return a.listener.Port()
+	case a.config.ContactPort != 0:
 		return a.config.ContactPort
 	}
-	return a.listener.Port()
+	return a.config.Port
 }
 
 // Machine is what the agent reports on.

@@ -29,6 +29,12 @@ type Config struct {
 	RegistrarTLS bool
 	RegistrarCA  []string
 
+	// VerifierURL is the verifier that an agent of the push model attests itself
+	// to, https://HOST:PORT; VerifierCA are the CAs that its certificate is
+	// checked against, those of TrustedClientCA if it is empty.
+	VerifierURL string
+	VerifierCA  []string
+
 	// EnableMTLS is off for an agent that serves plain HTTP.
 	EnableMTLS bool
 	// ServerKey and ServerCert are the agent's own; both are made if absent.

@@ -186,6 +186,8 @@ func setters() map[string]func(*Config, value) error {
 		"registrar_port":        port(func(c *Config) *int { return &c.RegistrarPort }),
 		"registrar_tls_enabled": flag(func(c *Config) *bool { return &c.RegistrarTLS }),
 		"registrar_tls_ca_cert": func(c *Config, v value) (err error) { c.RegistrarCA, err = v.paths(); return },
+		"verifier_url":          text(func(c *Config) *string { return &c.VerifierURL }),
+		"verifier_tls_ca_cert":  func(c *Config, v value) (err error) { c.VerifierCA, err = v.paths(); return },
 		"enable_agent_mtls":     flag(func(c *Config) *bool { return &c.EnableMTLS }),
 		"server_key":            func(c *Config, v value) (err error) { c.ServerKey, err = v.path(c.ServerKey); return },
 		"server_cert":           func(c *Config, v value) (err error) { c.ServerCert, err = v.path(c.ServerCert); return },
@@ -231,6 +233,6 @@ var withoutEffect = [...]string{
 	"enable_revocation_notifications", "revocation_notification_ip", "revocation_notification_port",
 	"payload_key", "payload_key_password", "exponential_backoff_initial_delay", "exponential_backoff_max_retries",
 	"exponential_backoff_max_delay", "uefi_logs_evidence_version", "certification_keys_server_identifier",
-	"attestation_interval_seconds", "verifier_url", "verifier_tls_ca_cert", "ima_ml_count_file", "registrar_api_versions",
+	"attestation_interval_seconds", "ima_ml_count_file", "registrar_api_versions",
 	"disabled_signing_algorithms", "tls_accept_invalid_certs", "tls_accept_invalid_hostnames",
 }

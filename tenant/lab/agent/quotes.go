@@ -135,6 +135,15 @@ func (a *Agent) quote(nonce string, mask uint32, version string) (wire.Integrity
 	if err != nil {
 		return wire.IntegrityQuote{}, Shown{}, err
 	}
+	a.overlay(&shown)
+	tpm := a.machine.tpm
+	q := wire.Quote{Quote: shown.Quote, HashAlg: tpm.HashAlg(), EncAlg: encAlg(tpm.EncAlg(), version), SignAlg: tpm.SignAlg()}
+	return wire.IntegrityQuote{Quote: q}, shown, nil
+}
+
+// overlay lays the files that the configuration names over what the machine
+// shows. One that cannot be read is as on a machine without it.
+func (a *Agent) overlay(shown *Shown) {
 	for _, file := range []struct {
 		path string
 		data *[]byte
@@ -142,14 +151,12 @@ func (a *Agent) quote(nonce string, mask uint32, version string) (wire.Integrity
 		if file.path == "" {
 			continue
 		}
+		var err error
 		if *file.data, err = os.ReadFile(file.path); err != nil {
 			a.logf("%v", err)
-			*file.data = nil // as on a machine without the list
+			*file.data = nil
 		}
 	}
-	tpm := a.machine.tpm
-	q := wire.Quote{Quote: shown.Quote, HashAlg: tpm.HashAlg(), EncAlg: encAlg(tpm.EncAlg(), version), SignAlg: tpm.SignAlg()}
-	return wire.IntegrityQuote{Quote: q}, shown, nil
 }
 
 // Shown is what a machine shows at one moment: a quote string, and the
