@@ -74,7 +74,7 @@ type session struct {
 // flushed before Attest returns, whatever happens, so that nothing is left in
 // the TPM. Every error is an *[Error], or the joined errors of the call and of
 // flushing; the end of ctx is found below it by errors.Is.
-func (t *TPM) Attest(ctx context.Context, r Request) (_ *Evidence, err error) {
+func (t *TPM) Attest(ctx context.Context, r Request) (e *Evidence, err error) {
 	alg, err := choose(r.Hash, r.Keys, r.Signing)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,11 @@ func (t *TPM) Attest(ctx context.Context, r Request) (_ *Evidence, err error) {
 		return nil, unsupported("no PCR is to be quoted")
 	}
 	s := &session{t: t, tpm: bound{ctx, t}, request: r, alg: alg}
-	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	defer func() {
+		if err = errors.Join(err, s.close(ctx)); err != nil {
+			e = nil
+		}
+	}()
 	if err := s.bank(); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,7 @@ func (t *TPM) Attest(ctx context.Context, r Request) (_ *Evidence, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Evidence{EK: ek.raw, AK: ak.raw, EKAlg: algorithmOf(ek.public), AKAlg: algorithmOf(ak.public), HashAlg: alg.hash.name, SignAlg: alg.signing}
+	e = &Evidence{EK: ek.raw, AK: ak.raw, EKAlg: algorithmOf(ek.public), AKAlg: algorithmOf(ak.public), HashAlg: alg.hash.name, SignAlg: alg.signing}
 	q, tries, err := s.quote(ak, password)
 	if err != nil {
 		return nil, err
@@ -118,11 +122,13 @@ func (t *TPM) Attest(ctx context.Context, r Request) (_ *Evidence, err error) {
 // keep notes that something has to be flushed.
 func (s *session) keep(handle tpm2.TPMHandle) { s.handles = append(s.handles, handle) }
 
-// drop flushes the newest handle now, if it is this one.
+// drop flushes a handle. One that could not be flushed stays noted.
 func (s *session) drop(ctx context.Context, handle tpm2.TPMHandle) error {
+	if _, err := (tpm2.FlushContext{FlushHandle: handle}).Execute(bound{ctx, s.t}); err != nil {
+		return s.t.ofTPM(fmt.Sprintf("flushing %#x", uint32(handle)), "", err)
+	}
 	s.handles = slices.DeleteFunc(s.handles, func(h tpm2.TPMHandle) bool { return h == handle })
-	_, err := (tpm2.FlushContext{FlushHandle: handle}).Execute(bound{ctx, s.t})
-	return s.t.ofTPM(fmt.Sprintf("flushing %#x", uint32(handle)), "", err)
+	return nil
 }
 
 // close flushes everything, the newest first, also for a caller that has given

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -134,7 +135,7 @@ func (s *socket) exchange(ctx context.Context, command []byte) ([]byte, error) {
 	response, err := s.transact(command)
 	if err != nil {
 		s.lost = true
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 			err = errors.New("it closed the connection")
 		}
 	}
