@@ -172,6 +172,10 @@ func oldTools() []oldTool {
 	return []oldTool{
 		{"create_mb_refstate", "make a measured-boot policy of a boot log", [][]string{help},
 			"create_mb_refstate /sys/kernel/security/tpm0/binary_bios_measurements refstate.json"},
+		{runtimeScriptBare, "make a runtime policy of the running machine", [][]string{help}, "create_runtime_policy -a sha256sum -o ./policy.json"},
+		{runtimeScript, "make a runtime policy of the running machine", [][]string{help},
+			"create_runtime_policy.sh -a sha256sum -o ./policy.json\n" +
+				"create_runtime_policy.sh -a sha256sum -z / -s /home,/opt/cache -e excludes.txt -o ./policy.json"},
 		{"keylime-policy", "make and sign policies", [][]string{help, {"create", "--help"}, {"create", "runtime", "--help"},
 			{"create", "measured-boot", "--help"}, {"sign", "--help"}, {"sign", "runtime", "--help"}},
 			"keylime-policy create runtime --rootfs / -o policy.json\n" +

@@ -52,6 +52,7 @@ keylime_tenant policy create runtime --local-rpm-repo ./rpms --base-policy polic
 	o.text(&f.list, "ima-list", "m", "FILE", `an IMA list, ASCII or binary; "kernel" is that of the running kernel`)
 	o.text(&f.allowlist, "allowlist", "a", "FILE", "lines of digest and path, as sha256sum prints them")
 	o.text(&f.base, "base-policy", "p", "FILE", "a runtime policy to add to")
+	o.text(&r.AggregatePath, "boot-aggregate", "", "LIST", `an IMA list of which boot_aggregate alone is taken, its first entry; "kernel" as above`)
 	o.text(&r.Rootfs, "rootfs", "", "DIR", "a file tree, such as / or a mounted image; other file systems in it are left out")
 	o.text(&r.RamdiskDir, "ramdisk-dir", "", "DIR", "initial RAM disks (initr*), such as in /boot")
 	o.list(&r.RPMs, "rpm", "FILE", "an RPM package (repeatable)")
@@ -61,6 +62,9 @@ keylime_tenant policy create runtime --local-rpm-repo ./rpms --base-policy polic
 	cmd.Flags().StringSliceVarP(&f.skip, "skip-path", "s", nil, "leave out a directory of the tree (repeatable, or a list with commas)")
 	o.note("skip-path", "DIR")
 	o.on(&r.AnyOwner, "any-owner", "", "take files of the tree that do not belong to root too")
+	o.on(&r.Links, "links", "", "take symbolic links to files of the tree too, under the name of the link")
+	o.on(&r.AllFileSystems, "all-file-systems", "", "go into file systems of other types in the tree")
+	o.text(&r.Prefix, "path-prefix", "", "PATH", "put PATH in front of the paths of the tree: the name under which it will be mounted")
 	o.list(&f.excludes, "exclude", "FILE", "Python regular expressions of paths that are not checked, one a line (repeatable)")
 	o.on(&r.Keyrings, "keyrings", "k", "take the keys that the list says were loaded")
 	o.on(&r.Buffers, "ima-buf", "b", "take the other buffers in the list")
@@ -124,7 +128,7 @@ func (a *app) createRuntime(ctx context.Context, f *sourceFlags) error {
 // nothing says that no source and nothing to put into a policy is named.
 func (f *sourceFlags) nothing() bool {
 	r := &f.request
-	return f.list == "" && f.allowlist == "" && f.base == "" && r.Rootfs == "" && r.RamdiskDir == "" && r.RPMDir == "" && r.RPMURL == "" &&
+	return f.list == "" && r.AggregatePath == "" && f.allowlist == "" && f.base == "" && r.Rootfs == "" && r.RamdiskDir == "" && r.RPMDir == "" && r.RPMURL == "" &&
 		len(r.RPMs) == 0 && len(f.excludes) == 0 && len(r.VerificationKeys) == 0 && len(r.IgnoredKeyrings) == 0
 }
 
@@ -158,6 +162,18 @@ func (a *app) sources(f *sourceFlags, r *source.Request) (cleanUp func(), err er
 		if r.ListPath, cleanUp, err = a.listFile(f.list); err != nil {
 			return cleanUp, err
 		}
+	}
+	if r.AggregatePath != "" {
+		remove := func() {}
+		r.AggregatePath, remove, err = a.listFile(r.AggregatePath)
+		first := cleanUp
+		cleanUp = func() { first(); remove() }
+		if err != nil {
+			return cleanUp, err
+		}
+	}
+	if r.Prefix != "" && (!strings.HasPrefix(r.Prefix, "/") || strings.HasSuffix(r.Prefix, "/")) {
+		return cleanUp, usagef("--path-prefix %q: a path that begins with / and does not end with it is wanted", r.Prefix)
 	}
 	if r.RPMURL != "" {
 		r.HTTP = &http.Client{Timeout: 10 * time.Minute}

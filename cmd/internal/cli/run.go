@@ -22,6 +22,8 @@ import (
 func companions() map[string]func(ctx context.Context, a *app, args []string) int {
 	return map[string]func(context.Context, *app, []string) int{
 		"create_mb_refstate":             mbRefstateTool,
+		runtimeScript:                    runtimeScriptTool,
+		runtimeScriptBare:                runtimeScriptTool,
 		"keylime-policy":                 policyTool,
 		"keylime_ca":                     caTool,
 		"keylime_convert_runtime_policy": convertTool,
