@@ -12,7 +12,7 @@ import (
 
 func newConfigCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "the configuration, and where each value comes from",
+		Use: "config", Short: "the configuration, where each value comes from, and upgrades",
 		Long:                  "See the configuration as it holds for a call.\n\nkeylime_tenant help configuration says where values come from, and which wins.",
 		Args:                  cobra.ArbitraryArgs,
 		DisableFlagsInUseLine: true,
@@ -44,7 +44,7 @@ file, a variable of the environment, or the command line. Passwords are not show
 		}
 		return configResult{Settings: settingRows(c.Settings())}.Names(), nil
 	})
-	cmd.AddCommand(show)
+	cmd.AddCommand(show, newConfigUpgradeCmd(a))
 	return cmd
 }
 

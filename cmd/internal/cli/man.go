@@ -185,6 +185,8 @@ func oldTools() []oldTool {
 		{"keylime_ca", "keep the certificate authority", [][]string{help}, "keylime_ca -c init -d ./ca\nkeylime_ca -c create -n web-1 -d ./ca"},
 		{"keylime_convert_runtime_policy", "convert old allowlists", [][]string{help}, "keylime_convert_runtime_policy -a allowlist.txt -e exclude.txt -o policy.json"},
 		{"keylime_create_policy", "make a runtime policy", [][]string{help}, "keylime_create_policy -m list.txt -o policy.json"},
+		{"keylime_upgrade_config", "bring the configuration to another version", [][]string{help},
+			"keylime_upgrade_config --input /etc/keylime.conf --out /etc/keylime\nkeylime_upgrade_config --defaults --out ./new"},
 		{"keylime_sign_runtime_policy", "sign a runtime policy", [][]string{help}, "keylime_sign_runtime_policy -r policy.json -k key.pem -o signed.json"},
 	}
 }

@@ -68,6 +68,7 @@ func resultForms() []resultForm {
 		{"ek pin list", "the EKs that are pinned", "", pinList{}},
 		{"doctor", "what is wrong with the set-up", "", doctorResult{}},
 		{"config show", "the configuration", "", configResult{}},
+		{"config upgrade", "files of another version, and what changes", "", upgradeResult{}},
 		{"version", "the version of the program", "", versionResult{}},
 		{"lab up", "a lab", "", labResult{}},
 		{"error", "a failure, of every verb", "", render.Failure()},

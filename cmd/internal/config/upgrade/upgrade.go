@@ -59,13 +59,11 @@ type Result struct {
 	Config *Document
 	// Changed is false if nothing is other than before.
 	Changed bool
-	Files   []File
 }
 
-// Run upgrades a configuration and makes all files, or none. Errors:
-// [*MappingError], [*TemplateError], [*TargetError], and those that say which
-// section has no usable version.
-func Run(r Request) (*Result, error) {
+// Run upgrades a configuration. Errors: [*MappingError], [*TargetError], and
+// those that say which section has no usable version.
+func (r *Request) Run() (*Result, error) {
 	input := r.Input.clone()
 	input.stripAll()
 	res := &Result{Input: input.clone()}
@@ -79,14 +77,21 @@ func Run(r Request) (*Result, error) {
 		return nil, err
 	}
 	res.Changed = !res.Config.equal(res.Input)
+	return res, nil
+}
+
+// Files makes the files of an upgraded configuration, all of them or none.
+// Errors: [*TemplateError], and those that say which version is not known.
+func (r *Request) Files(res *Result) ([]File, error) {
+	var files []File
 	for _, component := range r.Components {
 		f, err := r.file(component, res.Config)
 		if err != nil {
 			return nil, err
 		}
-		res.Files = append(res.Files, *f)
+		files = append(files, *f)
 	}
-	return res, nil
+	return files, nil
 }
 
 // TargetError is a version that the catalogue does not have.
