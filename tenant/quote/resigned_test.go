@@ -78,6 +78,10 @@ func TestResigned(t *testing.T) {
 		{"clock zero from the start", func(r *resigned) {
 			r.attest.ClockInfo = tpm2.TPMSClockInfo{Safe: true}
 		}, quote.CheckClockTime},
+		{"any clock", func(r *resigned) {
+			r.e.AnyClock, r.e.Clock = true, &quote.Clock{ResetCount: 3, RestartCount: 8, Clock: 6000, Safe: true}
+			r.attest.ClockInfo.Safe = false
+		}, ""},
 		{"PCR 16 bound to another key", func(r *resigned) { r.u.TransportKeyPEM = "other" }, quote.CheckPCR16Binding},
 		{"PCR 16 demanded but not quoted", func(r *resigned) { r.quoteOnly(t, []int{0}) }, quote.CheckPCR16Missing},
 		{"a register demanded but not quoted", func(r *resigned) { r.e.Selection = []int{5} }, quote.CheckPCRMissing},
