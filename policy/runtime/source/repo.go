@@ -90,7 +90,7 @@ func (r *repomd) location(kind string) string {
 // index fetches repomd.xml and checks its signature, if it has one.
 func (r *remote) index(ctx context.Context) (*repomd, error) {
 	const name = "repodata/repomd.xml"
-	content, err := r.get(ctx, name, maxMetadata)
+	content, err := r.reach(ctx, name, maxMetadata)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
