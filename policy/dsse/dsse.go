@@ -9,6 +9,7 @@
 package dsse
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -60,32 +61,72 @@ func (e *Error) Unwrap() error { return e.Err }
 // envelope is the JSON form (DSSE envelope.md). Members are kept raw where
 // Keylime looks at them before it knows their type.
 type envelope struct {
-	Payload     json.RawMessage `json:"payload"`
-	PayloadType *string         `json:"payloadType"`
-	Signatures  []signature     `json:"signatures"`
+	Payload     json.RawMessage
+	PayloadType *string
+	Signatures  []signature
 }
 
 type signature struct {
-	KeyID json.RawMessage `json:"keyid"`
-	Sig   *string         `json:"sig"`
+	KeyID json.RawMessage
+	Sig   *string
+}
+
+// object is a JSON object with its members by their exact names, of repeated
+// ones the last: as Python reads it. A struct would not do: encoding/json takes
+// "PAYLOAD" for "payload", so that another payload would be verified here than
+// the one that a verifier uses.
+type object map[string]json.RawMessage
+
+// UnmarshalJSON reads an envelope by the exact names of its members.
+func (e *envelope) UnmarshalJSON(data []byte) error {
+	var o object
+	if err := json.Unmarshal(data, &o); err != nil {
+		return err
+	}
+	e.Payload = o["payload"]
+	return errors.Join(o.member("payloadType", &e.PayloadType), o.member("signatures", &e.Signatures))
+}
+
+// UnmarshalJSON reads a signature by the exact names of its members.
+func (s *signature) UnmarshalJSON(data []byte) error {
+	var o object
+	if err := json.Unmarshal(data, &o); err != nil {
+		return err
+	}
+	s.KeyID = o["keyid"]
+	return o.member("sig", &s.Sig)
+}
+
+// member decodes one member, if it is there.
+func (o object) member(name string, into any) error {
+	raw, there := o[name]
+	if !there {
+		return nil
+	}
+	return json.Unmarshal(raw, into)
 }
 
 // IsEnvelope tells whether data is a JSON object with a "payload" that Python
 // takes as true, which is how Keylime tells a signed policy from a plain one.
 func IsEnvelope(data []byte) bool {
-	var e struct {
-		Payload any `json:"payload"`
-	}
-	if json.Unmarshal(data, &e) != nil {
+	var o object
+	if json.Unmarshal(data, &o) != nil || o["payload"] == nil {
 		return false
 	}
-	switch p := e.Payload.(type) {
+	d := json.NewDecoder(bytes.NewReader(o["payload"]))
+	d.UseNumber() // one beyond all use is true, too
+	var payload any
+	if d.Decode(&payload) != nil {
+		return false
+	}
+	switch p := payload.(type) {
 	case string:
 		return p != ""
 	case bool:
 		return p
-	case float64:
-		return p != 0
+	case json.Number:
+		f, err := p.Float64()
+		return err != nil || f != 0
 	case []any:
 		return len(p) > 0
 	case map[string]any:

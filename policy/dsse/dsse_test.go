@@ -277,3 +277,48 @@ func FuzzVerify(f *testing.F) {
 		_, _ = CertificateKey(key)
 	})
 }
+
+// TestNamesAreExact: a verifier, which is Python, reads the members of an
+// envelope by their exact names. What encoding/json takes for the same name must
+// not decide what is verified: otherwise a signed payload beside the real one
+// would vouch for it.
+func TestNamesAreExact(t *testing.T) {
+	t.Parallel()
+	signed, key := vector(t)
+	var good map[string]json.RawMessage
+	if err := json.Unmarshal(signed, &good); err != nil {
+		t.Fatal(err)
+	}
+	evil := base64.StdEncoding.EncodeToString([]byte(`{"evil": true}`))
+	spoiled := func(payload, kind, signatures string) []byte {
+		return []byte(`{"payload": "` + evil + `", "payloadType": "` + PayloadType + `", "signatures": [], "` +
+			payload + `": ` + string(good["payload"]) + `, "` + kind + `": ` + string(good["payloadType"]) + `, "` + signatures + `": ` + string(good["signatures"]) + `}`)
+	}
+	for _, names := range [][3]string{
+		{"PAYLOAD", "payloadType", "signatures"}, {"Payload", "PayloadType", "Signatures"}, {"payload ", "payloadType", "\u017fignatures"},
+	} {
+		envelope := spoiled(names[0], names[1], names[2])
+		if payload, err := Verify(envelope, key); err == nil {
+			t.Errorf("%q: verified %.30q", names, payload)
+		}
+		if payload, err := Payload(envelope); err != nil || !bytes.Contains(payload, []byte("evil")) {
+			t.Errorf("%q: payload %.30q, %v", names, payload, err)
+		}
+	}
+	// Of repeated names the last counts, for a verifier too.
+	if payload, err := Verify(spoiled("payload", "payloadType", "signatures"), key); err != nil || bytes.Contains(payload, []byte("evil")) {
+		t.Errorf("repeated names: %.30q, %v", payload, err)
+	}
+	if IsEnvelope([]byte(`{"PAYLOAD": "eyJ9"}`)) {
+		t.Error("PAYLOAD is no payload")
+	}
+	for _, text := range []string{`{"payload": "eyJ9", "PAYLOAD": ""}`, `{"payload": 1e999}`} {
+		if !IsEnvelope([]byte(text)) {
+			t.Errorf("%s is one", text)
+		}
+	}
+	sig := `"sig": "x", "SIG": ` + string(good["signatures"])
+	if err := json.Unmarshal([]byte(`{`+sig+`}`), &signature{}); err != nil {
+		t.Error(err)
+	}
+}
