@@ -184,6 +184,8 @@ type ExplainedEvidence struct {
 	// Source is the agent's address or the origin of files, "" if there was
 	// nothing.
 	Source string `json:"source,omitempty"`
+	// Attestation is the one whose evidence was judged, in the push model.
+	Attestation *ExplainedAttestation `json:"attestation,omitempty"`
 	// Quote is "verified", "refused" or "none".
 	Quote string `json:"quote"`
 	// Bank and PCRs (hex digests) are those of a verified quote.
@@ -246,6 +248,9 @@ type explainer struct {
 
 	boot, files heldPolicy
 	evidence    evidence
+	// pushed is what the verifier has of an agent of the push model; nil if it was
+	// not asked, or has nothing.
+	pushed *attestedTo
 	// past is what earlier records have shown; nil where there are none.
 	past *replayedPast
 	// log is the boot log, nil if there is none that can be read.

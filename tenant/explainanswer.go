@@ -20,6 +20,10 @@ func (e *explainer) conclude() {
 	}
 	switch x.Verifier.Health {
 	case HealthFailed:
+		if e.pushed != nil {
+			e.concludePushed()
+			break
+		}
 		e.failed()
 	case HealthStopped:
 		x.Answer = AnswerStopped
@@ -156,6 +160,8 @@ func (e *explainer) contradiction() {
 	switch {
 	case boot > 0:
 		e.note("the verifier may not enforce measured-boot policies (measured_boot_policy_name = accept-all, the default), or judge the boot only once (measured_boot_evaluate = once); its API tells neither")
+	case other > 0 && e.pushed != nil:
+		e.note("the policies may have changed since the verifier judged %s", attestationText(e.pushed.judged))
 	case other > 0:
 		e.note("it may have changed since the verifier's last quote: ask again in a few seconds")
 	}

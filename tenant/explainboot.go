@@ -51,8 +51,8 @@ func (e *explainer) compareLog() {
 		e.check(PartLog, CheckNotDemanded, false, "the verifier does not ask for PCR 0")
 	case why != "":
 		e.check(PartLog, CheckNotJudged, false, "%s", why)
-	case len(e.evidence.log) == 0 && e.r.Evidence != nil:
-		e.check(PartLog, CheckNotJudged, false, "there is no boot log in %s", e.r.Evidence.Origin)
+	case len(e.evidence.log) == 0 && e.origin() != "":
+		e.check(PartLog, CheckNotJudged, false, "there is no boot log in %s", e.origin())
 	case len(e.evidence.log) == 0 && !bootPolicy:
 		e.check(PartLog, CheckNotDemanded, false, "the agent sends none, and without a measured-boot policy none is needed")
 	case len(e.evidence.log) == 0:

@@ -80,7 +80,7 @@ func (e *explainer) gather(ctx context.Context) {
 	case e.r.Evidence != nil:
 		e.fromFiles(e.r.Evidence)
 	case push(e.agent):
-		e.absent("it attests of its own accord (push model) and cannot be asked; --evidence DIR judges what it has measured")
+		e.fromVerifier(ctx)
 	case e.record == nil:
 		e.absent("not asked: without the registrar's record its answer could not be verified")
 	default:
@@ -157,13 +157,20 @@ func (e *explainer) verify(q agent.Quote, nonce string, compressed bool) (good b
 	}
 	var asked []int
 	for n := range maxPCR + 1 {
-		if e.r.Evidence == nil && e.wanted()&(1<<n) != 0 {
+		if e.r.Evidence == nil && e.askedFor()&(1<<n) != 0 {
 			asked = append(asked, n)
 		}
 	}
+	// In the push model there is no transport key, and nobody asks for the
+	// encryption algorithm; challenges are bytes.
+	pushed := push(e.agent)
+	acceptEnc := e.agent.AcceptTPMEncryptionAlgs
+	if pushed && q.EncAlg == "" {
+		acceptEnc = nil
+	}
 	verified, err := quote.Verify(quote.Untrusted{Quote: q.Quote, HashAlg: q.HashAlg, EncAlg: q.EncAlg, SignAlg: q.SignAlg, TransportKeyPEM: q.PubKeyPEM},
-		quote.Expect{AK: ak, Nonce: nonce, AcceptHash: e.agent.AcceptTPMHashAlgs, AcceptEnc: e.agent.AcceptTPMEncryptionAlgs,
-			AcceptSign: e.agent.AcceptTPMSigningAlgs, BindTransportKey: q.PubKeyPEM != "" || e.r.Evidence == nil, Selection: asked, Compressed: compressed,
+		quote.Expect{AK: ak, Nonce: nonce, DecodedNonce: pushed, AcceptHash: e.agent.AcceptTPMHashAlgs, AcceptEnc: acceptEnc,
+			AcceptSign: e.agent.AcceptTPMSigningAlgs, BindTransportKey: q.PubKeyPEM != "" || e.r.Evidence == nil && !pushed, Selection: asked, Compressed: compressed,
 			Clock: e.past.baseline()})
 	if err != nil {
 		return refuse(e.quoteFinding(err))
@@ -178,6 +185,14 @@ func (e *explainer) verify(q agent.Quote, nonce string, compressed bool) (good b
 	e.t.emit(QuoteVerified{ID: e.r.ID, Quote: verified})
 	e.check(PartQuote, CheckPassed, true, "signed by the AK that the registrar holds (%s), %s", verified.AKAlgorithm(), registersText(verified))
 	return true
+}
+
+// askedFor are the registers that a quote which was asked for must have.
+func (e *explainer) askedFor() uint32 {
+	if e.pushed != nil {
+		return e.mask
+	}
+	return e.wanted()
 }
 
 func registersText(v quote.Verified) string {

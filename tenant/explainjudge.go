@@ -64,7 +64,7 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 			n++
 		}
 		e.x.Evidence.IMALines = &n
-		e.x.Files = append(e.x.Files, EvidenceFile{FileIMAList, list})
+		e.x.Files = append(e.x.Files, EvidenceFile{e.listName(), list})
 	}
 	skip := func(outcome CheckOutcome, format string, args ...any) error {
 		e.check(PartFiles, outcome, false, format, args...)
@@ -75,8 +75,8 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 		return skip(CheckNotDemanded, "the verifier does not ask for PCR 10")
 	case why != "":
 		return skip(CheckNotJudged, "%s", why)
-	case list == nil && e.r.Evidence != nil:
-		return skip(CheckNotJudged, "there is no IMA list in %s", e.r.Evidence.Origin)
+	case list == nil && e.origin() != "":
+		return skip(CheckNotJudged, "there is no IMA list in %s", e.origin())
 	case list == nil:
 		e.find(policy.Finding{Check: checkNoList, EventID: "pcr_validation.unused_pcr_10", PCR: policy.Int(imaPCR), Where: "the IMA list",
 			Message: "the agent sends no IMA list, and files are to be judged",
@@ -92,7 +92,7 @@ func (e *explainer) judgeFiles(ctx context.Context) error {
 			Command: []string{"keylime_tenant", "policy", "lint", e.files.file}})
 		return skip(CheckRefused, "the policy cannot be used")
 	}
-	verdict, err := evaluator.Evaluate(ctx, e.past.list(), e.measured())
+	verdict, err := evaluator.Evaluate(ctx, e.listState(), e.measured())
 	if err != nil {
 		if interrupted(ctx) != nil {
 			return interrupted(ctx)
@@ -120,11 +120,11 @@ func (e *explainer) evaluator() (*runtime.Evaluator, error) {
 // measured is the IMA list with what the quote says of it.
 func (e *explainer) measured() runtime.Evidence {
 	m := runtime.Evidence{List: bytes.NewReader(e.evidence.list)}
-	if value, quoted := e.evidence.proven.PCR(imaPCR); quoted {
+	if value, quoted := e.evidence.proven.PCR(imaPCR); quoted && !e.listUnproven() {
 		m.PCR10, m.Bank = value, e.evidence.proven.Bank()
 	}
 	// A verifier has a boot log only if it asks for PCR 0 (PROTOCOL.md 11.5).
-	if e.log != nil && (e.mask&1 != 0 || e.r.Evidence != nil) {
+	if e.log != nil && (e.mask&1 != 0 || e.origin() != "") {
 		for _, bank := range e.log.Banks {
 			if values, err := e.log.BootAggregates(bank); err == nil {
 				m.BootAggregates = append(m.BootAggregates, values...)
@@ -155,12 +155,25 @@ func (e *explainer) fileVerdict(v policy.Verdict) {
 	if refused > 0 && e.r.Keyring == nil && bytes.Contains(e.evidence.list, []byte(" ima-sig ")) {
 		e.note("keys that were given beside the runtime policy (--signature-verification-key) are not shown by the verifier; --verification-key FILE lets them count here")
 	}
-	lines := fmt.Sprintf("%d lines of the IMA list%s", *e.x.Evidence.IMALines, e.proof())
+	proven, proof := e.evidence.quoted && !e.listUnproven(), e.proof()
+	if e.listUnproven() {
+		proof = " (as claimed: the beginning of the list is missing, so that the quote cannot prove them)"
+	}
+	lines := fmt.Sprintf("%d lines of the IMA list%s", *e.x.Evidence.IMALines, proof)
 	if refused > 0 {
-		e.check(PartFiles, CheckRefused, e.evidence.quoted, "%d of %s", refused, lines)
+		e.check(PartFiles, CheckRefused, proven, "%d of %s", refused, lines)
 		return
 	}
-	e.check(PartFiles, CheckPassed, e.evidence.quoted, "%s", lines)
+	e.check(PartFiles, CheckPassed, proven, "%s", lines)
+}
+
+// listName is the name under which the IMA list is kept: another one for a part,
+// which would be taken for the whole list otherwise.
+func (e *explainer) listName() string {
+	if e.pushed != nil && e.pushed.list.first > 0 {
+		return fmt.Sprintf("%s.from-line-%d", FileIMAList, e.pushed.list.first+1)
+	}
+	return FileIMAList
 }
 
 // allow is the command that lets the runtime policy accept what a finding is

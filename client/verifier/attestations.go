@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,41 +37,41 @@ var ErrNoAttestations = errors.New("the verifier has no attestation of this agen
 // or is older than API 3.
 var ErrNoPush = errors.New("the verifier serves no attestations: it is not in push mode, or older than API 3")
 
+// ErrNoList: the verifier has several attestations of this agent, and cannot
+// list them: a fault of 7.14.3, which gives none of them an id. One by one it
+// tells them.
+var ErrNoList = errors.New("the verifier cannot list several attestations of one agent (a fault of Keylime 7.14.3)")
+
 // Attestations are all attestations of an agent that the verifier still has, the
 // oldest first: every failed one, and of those that passed the first of each
-// boot and the last two (PROTOCOL.md 2.4). Errors: [ErrNoAttestations], also
-// where a list without content makes the verifier fail (HTTP 500); [ErrNoPush];
-// *[client.Error], of kind NotFound for an agent that is not enrolled, of kind
-// Unauthorized for a caller who is no administrator.
+// boot and the last two (PROTOCOL.md 2.4). Errors: [ErrNoAttestations];
+// [ErrNoList]; [ErrNoPush]; *[client.Error], of kind NotFound for an agent that
+// is not enrolled, of kind Unauthorized for a caller who is no administrator.
+//
+// 7.14.3 answers HTTP 500, without a word, to the question for no attestation
+// and to that for several. [Client.Attestation] is asked which it is.
 func (c *Client) Attestations(ctx context.Context, id string) ([]Attestation, error) {
 	var list struct {
-		Data *[]json.RawMessage `json:"data"`
+		Data resources `json:"data"`
 	}
 	call := attestationCall(http.MethodGet, id, "")
-	var raw json.RawMessage
-	call.Into = &raw
+	call.Into = &list
 	reply, err := c.transport.Do(ctx, call)
+	var refused *client.Error
+	if errors.As(err, &refused) && refused.HTTP == http.StatusInternalServerError {
+		if _, latest := c.Attestation(ctx, id, Latest); errors.Is(latest, ErrNoAttestations) {
+			return nil, latest
+		}
+		return nil, fmt.Errorf("%w: %w", ErrNoList, err)
+	}
 	if err != nil {
-		return nil, noAttestations(err, true)
+		return nil, noAttestations(err)
 	}
-	// A list of one is told without its brackets.
-	var one struct {
-		Data *Resource `json:"data"`
+	if list.Data == nil {
+		return nil, c.transport.Unreadable(call, reply, errNoData)
 	}
-	if json.Unmarshal(raw, &list) != nil || list.Data == nil {
-		list.Data = &[]json.RawMessage{}
-		if err := json.Unmarshal(raw, &one); err != nil || one.Data == nil {
-			return nil, c.transport.Unreadable(call, reply, errors.New(`the answer is JSON, but not of API 3: there is no list "data"`))
-		}
-		var single struct {
-			Data json.RawMessage `json:"data"`
-		}
-		if err := json.Unmarshal(raw, &single); err == nil {
-			*list.Data = append(*list.Data, single.Data)
-		}
-	}
-	all := make([]Attestation, 0, len(*list.Data))
-	for i, text := range *list.Data {
+	all := make([]Attestation, 0, len(list.Data))
+	for i, text := range list.Data {
 		a, err := decodeAttestation(text)
 		if err != nil {
 			return nil, c.transport.Unreadable(call, reply, fmt.Errorf("item %d: %w", i, err))
@@ -82,6 +83,18 @@ func (c *Client) Attestations(ctx context.Context, id string) ([]Attestation, er
 	}
 	slices.SortStableFunc(all, func(a, b Attestation) int { return a.Index - b.Index })
 	return all, nil
+}
+
+// resources are the objects of a document; one alone comes without brackets.
+type resources []json.RawMessage
+
+// UnmarshalJSON reads a list or an object.
+func (r *resources) UnmarshalJSON(text []byte) error {
+	if text = bytes.TrimSpace(text); len(text) > 0 && text[0] == '{' {
+		*r = resources{bytes.Clone(text)}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]json.RawMessage)(r))
 }
 
 // Attestation is one attestation of an agent, the newest for [Latest]. Errors as
@@ -99,7 +112,7 @@ func (c *Client) Attestation(ctx context.Context, id string, index int) (*Attest
 	call.Into = &body
 	reply, err := c.transport.Do(ctx, call)
 	if err != nil {
-		return nil, noAttestations(err, false)
+		return nil, noAttestations(err)
 	}
 	a, err := decodeAttestation(body.Data)
 	if err != nil {
@@ -115,7 +128,7 @@ func attestationCall(method, id, below string) client.Call {
 // decodeAttestation reads one resource.
 func decodeAttestation(raw json.RawMessage) (*Attestation, error) {
 	if len(raw) == 0 {
-		return nil, errors.New(`the answer is JSON, but not of API 3: there is no "data"`)
+		return nil, errNoData
 	}
 	var resource Resource
 	if err := json.Unmarshal(raw, &resource); err != nil {
@@ -131,7 +144,7 @@ func decodeAttestation(raw json.RawMessage) (*Attestation, error) {
 // noAttestations sorts out the refusals that say that there is nothing to show:
 // a verifier in push mode names what it does not find, one of another kind knows
 // no such path.
-func noAttestations(err error, list bool) error {
+func noAttestations(err error) error {
 	var e *client.Error
 	if !errors.As(err, &e) || e.Reply == nil {
 		return err
@@ -143,8 +156,6 @@ func noAttestations(err error, list bool) error {
 	case e.HTTP == http.StatusNotFound && !named, e.HTTP == http.StatusMethodNotAllowed, e.HTTP == http.StatusBadRequest,
 		e.HTTP == http.StatusGone, e.HTTP == http.StatusNotImplemented:
 		return fmt.Errorf("%w: %w", ErrNoPush, err)
-	case e.HTTP == http.StatusInternalServerError && list && !named:
-		return fmt.Errorf("%w: %w", ErrNoAttestations, err)
 	}
 	return err
 }

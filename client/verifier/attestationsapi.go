@@ -45,6 +45,9 @@ const (
 	ResourceSession     = "session"
 )
 
+// errNoData: JSON, but not what was asked for.
+var errNoData = errors.New(`the answer is JSON, but not of API 3: there is no "data"`)
+
 // NewBody is a document with one resource.
 func NewBody(kind, id string, attributes any) (*Body, error) {
 	var text bytes.Buffer
@@ -60,7 +63,7 @@ func NewBody(kind, id string, attributes any) (*Body, error) {
 func (b *Body) Read(kind string, into any) error {
 	switch {
 	case b.Data == nil:
-		return errors.New(`the answer is JSON, but not of API 3: there is no "data"`)
+		return errNoData
 	case b.Data.Type != kind:
 		return fmt.Errorf("the answer holds a %.50q, not a %q", b.Data.Type, kind)
 	case len(b.Data.Attributes) == 0:

@@ -25,6 +25,14 @@ type State struct {
 // keys are learned again.
 func (st *State) Reset() { *st = State{} }
 
+// Resume is the state for a list whose first lines are missing: next is their
+// number, and pcr10 the value that PCR 10 of the bank had after them; nil if it
+// is unknown, so that the list can be judged only without a quote. Keys that the
+// machine has loaded in those lines are not known.
+func Resume(next int, bank string, pcr10 []byte) *State {
+	return &State{NextEntry: next, bank: bank, running: slices.Clone(pcr10)}
+}
+
 // progress is how far the last quote was behind its list.
 type progress struct {
 	match int // line after which PCR 10 had the quoted value
