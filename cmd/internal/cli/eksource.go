@@ -66,9 +66,13 @@ func isFile(word string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// readEK reads a file: a certificate, or a public key.
+// readEK reads a file: a certificate, or a public key; also either in base64, as
+// the registrar and the environment of an ek_check_script hold them.
 func readEK(name string, data []byte) (*ekSource, error) {
 	s := &ekSource{name: name}
+	if inner, err := decodeBase64(string(data)); err == nil && len(inner) > 0 {
+		data = inner
+	}
 	certs, certErr := ek.ReadCertificates(data)
 	for _, c := range certs {
 		// A bundle may hold the chain too: the EK's is the one that signs nothing.

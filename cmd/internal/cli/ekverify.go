@@ -35,17 +35,19 @@ func (a *app) requireEK(ctx context.Context, value string) error {
 }
 
 func (e *ekVerbs) verifyCmd() *cobra.Command {
-	var require string
+	var require, public string
 	cmd := e.command("verify ID|FILE", "verify that an EK is vouched for", `Verify an endorsement key by the same rules as add does: of a registered agent, or from a
 file. An agent is not asked for anything: that it holds this EK is the registrar's word.
 
 From a file with a certificate, its chain and dates are verified; whether it belongs to
-the machine in question is left open.
+the machine in question is left open, unless --public holds that machine's EK.
+- is standard input; what an ek_check_script gets in EK_CERT and EK_TPM, base64, is read too.
 
 Exit code: 0 if it is vouched for, 3 if not, 5 if the registrar does not know the agent.`,
 		`keylime_tenant ek verify d432fbb3-d2f1-4a97-9ef7-75bd81c00000
 keylime_tenant ek verify ek_cert.der --store ./tpm_cert_store
-keylime_tenant ek verify ID --ek-require both`,
+keylime_tenant ek verify ID --ek-require both
+printf %s "$EK_CERT" | keylime_tenant ek verify - --store "$TPM_CERT_STORE" --public ek.pem`,
 		oneArg("ID or FILE"), func(ctx context.Context, args []string) error {
 			if err := e.requireEK(ctx, require); err != nil {
 				return err
@@ -58,6 +60,10 @@ keylime_tenant ek verify ID --ek-require both`,
 			if err != nil {
 				return err
 			}
+			key, err := e.publicKey(source, public)
+			if err != nil {
+				return err
+			}
 			result := ekVerdict{EK: source.result(e.now())}
 			if source.agent != nil {
 				var t *tenant.Tenant
@@ -67,6 +73,9 @@ keylime_tenant ek verify ID --ek-require both`,
 				result.By, err = t.VerifyEK(ctx, source.agent)
 			} else {
 				result.By, result.Open, err = e.verifyFile(c, source)
+				if err == nil && key != nil {
+					result.Open, err = "", certificateIsFor(source.certificate, key)
+				}
 			}
 			if err != nil {
 				return err
@@ -79,8 +88,34 @@ keylime_tenant ek verify ID --ek-require both`,
 		})
 	o := options{flags: cmd.Flags(), section: "What has to vouch for it"}
 	addEKRequire(&o, &require)
+	o.text(&public, "public", "", "FILE", "the EK that the certificate in FILE must be for: TPM2B_PUBLIC or PEM")
 	cmd.ValidArgsFunction = e.completeSource
 	return cmd
+}
+
+// publicKey reads the EK that a certificate from a file must be for; nil if none
+// is named.
+func (e *ekVerbs) publicKey(s *ekSource, path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	switch {
+	case s.agent != nil:
+		return nil, usagef("--public is for certificates from files: of an agent the registrar knows the EK")
+	case s.certificate == nil:
+		return nil, usagef("--public is for certificates: %s holds a public key itself", s.name)
+	}
+	data, err := e.readFile("--public", path)
+	if err != nil {
+		return nil, err
+	}
+	if inner, err := decodeBase64(string(data)); err == nil && len(inner) > 0 {
+		data = inner
+	}
+	if _, err := ek.ReadPublic(data); err != nil {
+		return nil, usagef("--public %s: %w", path, err)
+	}
+	return data, nil
 }
 
 // verifyFile holds an EK from a file against store and pins, as ek_require says.

@@ -176,12 +176,16 @@ func oldTools() []oldTool {
 		{runtimeScript, "make a runtime policy of the running machine", [][]string{help},
 			"create_runtime_policy.sh -a sha256sum -o ./policy.json\n" +
 				"create_runtime_policy.sh -a sha256sum -z / -s /home,/opt/cache -e excludes.txt -o ./policy.json"},
+		{ekScript, "verify the certificate of an EK, as ek_check_script", [][]string{help},
+			"EK_CERT=$(base64 -w0 ek_cert.der) TPM_CERT_STORE=/var/lib/keylime/tpm_cert_store ek-openssl-verify\n" +
+				"# /etc/keylime/tenant.conf.d/50-ek.conf:\n[tenant]\nek_check_script = /usr/bin/ek-openssl-verify"},
 		{"keylime-policy", "make and sign policies", [][]string{help, {"create", "--help"}, {"create", "runtime", "--help"},
 			{"create", "measured-boot", "--help"}, {"sign", "--help"}, {"sign", "runtime", "--help"}},
 			"keylime-policy create runtime --rootfs / -o policy.json\n" +
 				"keylime-policy create runtime -m --add-ima-signature-verification-key key.pem -o policy.json\n" +
 				"keylime-policy create measured-boot -e /sys/kernel/security/tpm0/binary_bios_measurements -o refstate.json\n" +
 				"keylime-policy sign runtime -r policy.json -k key.pem -o signed.json"},
+		{"keylime_attest", "replay the records of durable attestation", [][]string{help}, "keylime_attest\nkeylime_attest -u d432fbb3-d2f1-4a97-9ef7-75bd81c00000 -s 2026-03-01 -e 2026-03-02T12:00:00\nkeylime_attest -s none"},
 		{"keylime_ca", "keep the certificate authority", [][]string{help}, "keylime_ca -c init -d ./ca\nkeylime_ca -c create -n web-1 -d ./ca"},
 		{"keylime_convert_runtime_policy", "convert old allowlists", [][]string{help}, "keylime_convert_runtime_policy -a allowlist.txt -e exclude.txt -o policy.json"},
 		{"keylime_create_policy", "make a runtime policy", [][]string{help}, "keylime_create_policy -m list.txt -o policy.json"},

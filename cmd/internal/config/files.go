@@ -202,3 +202,46 @@ func (o Options) getenv(name string) (string, bool) {
 	}
 	return "", false
 }
+
+// StoreIn is tpm_cert_store as the files of one directory have it: tenant.conf,
+// then *.conf in tenant.conf.d in name order; "" if none has it. Neither other
+// directories nor the environment count: it is for a script that was told this
+// one. Errors: [*Error].
+func StoreIn(dir string) (string, error) {
+	f := &Files{variable: "KEYLIME_CONFIG_DIR"}
+	base := filepath.Join(dir, "tenant.conf")
+	if err := f.read(base, base); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	snippets, err := filepath.Glob(filepath.Join(globEscape(dir), "tenant.conf.d", "*.conf"))
+	if err != nil {
+		return "", f.unreadable(dir, err)
+	}
+	for _, path := range snippets { // Glob sorts them
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue // dangling links and subdirectories
+		}
+		if err := f.read(path, path); err != nil {
+			return "", err
+		}
+	}
+	store := ""
+	for _, s := range f.sources {
+		if section := s.ini.Section("tenant"); section != nil {
+			for _, o := range section.Options {
+				if o.Name == "tpm_cert_store" {
+					store = strings.TrimSpace(o.Value)
+				}
+			}
+		}
+	}
+	return store, nil
+}
+
+// globEscape makes a directory stand for itself in a pattern.
+func globEscape(dir string) string {
+	if filepath.Separator != '/' {
+		return dir // where the backslash separates, nothing can be escaped
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
