@@ -197,7 +197,6 @@ func (p *replayer) read(ctx context.Context, log durable.Log, i int) (ReplayedRe
 	}
 	if err != nil {
 		r.refuse(formFinding(err))
-		p.past.ima.Reset()
 		return r, nil
 	}
 	return r, p.judge(ctx, &r, a)
@@ -229,6 +228,7 @@ func (p *replayer) judge(ctx context.Context, r *ReplayedRecord, a *durable.Atte
 	}
 	p.count = a.Count
 	e := p.explainer(a)
+	before, bootTime := p.past.ima, p.bootTime
 	continues := p.continues(r, a)
 	answer := a.Answer
 	if answer.PubKeyPEM == "" {
@@ -246,7 +246,10 @@ func (p *replayer) judge(ctx context.Context, r *ReplayedRecord, a *durable.Atte
 		}
 		p.judgeRest(e, a)
 	}
-	if !e.evidence.quoted || !continues {
+	switch {
+	case !e.evidence.quoted: // nobody has shown anything
+		p.past.ima, p.bootTime = before, bootTime
+	case !continues:
 		p.past.ima.Reset()
 	}
 	for _, f := range e.x.Findings {
@@ -352,7 +355,9 @@ func (p *replayer) explainer(a *durable.Attestation) *explainer {
 	e := &explainer{t: &Tenant{}, past: &p.past, r: ExplainRequest{ID: p.id, Keyring: &runtime.Keyring{}},
 		x:      &Explanation{Findings: []policy.Finding{}, Notes: []string{}, Evidence: ExplainedEvidence{Quote: "none"}},
 		record: &registrar.Agent{Record: registrar.Record{AIKTPM: base64.StdEncoding.EncodeToString(a.AK)}}}
-	e.agent = &verifier.Agent{ID: p.id, Record: verifier.Record{TPMPolicy: a.TPMPolicy,
+	// Verifiers keep records of agents that they ask alone, not of the push model.
+	ip, port := "", 0
+	e.agent = &verifier.Agent{ID: p.id, State: verifier.GetQuote, Record: verifier.Record{IP: &ip, Port: &port, TPMPolicy: a.TPMPolicy,
 		AcceptTPMHashAlgs: a.AcceptHash, AcceptTPMEncryptionAlgs: a.AcceptEnc, AcceptTPMSigningAlgs: a.AcceptSign}}
 	e.mask = maskOf(a.TPMPolicy)
 	e.tpm, e.tpmErr = storedTPMPolicy(a.TPMPolicy)
