@@ -24,15 +24,26 @@ const (
 
 var errDevicePath = errors.New("not a device path")
 
+// maxText and textFactor bound the text of a path, in octets and for each octet
+// of the path: libefivar prints some nodes to the end of the whole path, so that
+// a hostile one of 64 kB makes a gigabyte of text. The longest nodes that end
+// where they say have 25 octets of text for each of theirs.
+const (
+	maxText    = 1 << 20
+	textFactor = 32
+	shortText  = 4096
+)
+
 // DevicePath returns a device path (UEFI 2.10, chapter 10) as text, exactly as
 // libefivar 37 prints it, its oddities included: Keylime shows paths so and its
 // policy generator looks for FvVol(…)/FvFile(…) in them. Only the first
 // instance of a path is printed, an empty path is the empty text, and what
 // follows the end node is ignored. A path that ends within a later node is
 // printed up to there; one that ends within its first, or holds a node shorter
-// than a node's head, is an error.
+// than a node's head, is an error, and so is one whose text is longer than any
+// machine's (1 MiB, or 32 times the path).
 func DevicePath(path []byte) (string, error) {
-	w := nodeWriter{}
+	w := nodeWriter{limit: min(maxText, shortText+textFactor*len(path)), end: unknownEnd}
 	first := true
 	for rest := path; len(rest) > 0; {
 		if len(rest) < 4 {
@@ -63,7 +74,7 @@ func DevicePath(path []byte) (string, error) {
 		// libefivar reads a node's fields whatever its length says; here too,
 		// within the path, and zeros after it.
 		w.node, w.size, w.stray = rest, size, false
-		if !w.format(kind, rest[1]) {
+		if !w.format(kind, rest[1]) || w.Len() > w.limit {
 			return "", errDevicePath
 		}
 		rest = rest[size:]
@@ -82,7 +93,18 @@ type nodeWriter struct {
 	// stray is set when the last node was of a kind of which libefivar leaves
 	// one letter.
 	stray bool
+	// limit bounds the text, see maxText.
+	limit int
+	// end is how many octets follow the end node, once sizeToEnd has looked for
+	// it: it is the same from every node.
+	end int
 }
+
+// Values of nodeWriter.end that are no number of octets.
+const (
+	unknownEnd = -1
+	noEnd      = -2
+)
 
 // partial is the outcome when the path ends too early.
 func (w *nodeWriter) partial() (string, error) {

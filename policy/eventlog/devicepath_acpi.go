@@ -71,7 +71,10 @@ func (w *nodeWriter) nvdimm() bool {
 	if len(next) < 4 || next[0] != nodeACPI || next[1] != 0x03 {
 		return false
 	}
-	for i := range (sizeToEnd(next) - 4) / 4 {
+	for i := range (w.sizeToEnd(next) - 4) / 4 {
+		if w.Len() > w.limit {
+			return false
+		}
 		if i > 0 {
 			w.WriteByte(',')
 		}
@@ -82,21 +85,31 @@ func (w *nodeWriter) nvdimm() bool {
 	return true
 }
 
-// sizeToEnd returns the octets up to and with the end node, 0 without one.
-func sizeToEnd(path []byte) int {
-	total := 0
+// sizeToEnd returns the octets from a node up to and with the end node, 0
+// without one.
+func (w *nodeWriter) sizeToEnd(path []byte) int {
+	if w.end == unknownEnd {
+		w.end = afterEnd(path)
+	}
+	if w.end == noEnd {
+		return 0
+	}
+	return len(path) - w.end
+}
+
+// afterEnd returns how many octets follow the end node, noEnd without one.
+func afterEnd(path []byte) int {
 	for {
-		rest := path[total:]
-		if len(rest) < 4 {
-			return 0
+		if len(path) < 4 {
+			return noEnd
 		}
-		size := int(binary.LittleEndian.Uint16(rest[2:]))
-		if size < 4 || size > len(rest) {
-			return 0
+		size := int(binary.LittleEndian.Uint16(path[2:]))
+		if size < 4 || size > len(path) {
+			return noEnd
 		}
-		total += size
-		if rest[0] == nodeEnd && rest[1] == endEntire {
-			return total
+		kind, sub := path[0], path[1]
+		if path = path[size:]; kind == nodeEnd && sub == endEntire {
+			return len(path)
 		}
 	}
 }
