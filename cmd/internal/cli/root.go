@@ -48,7 +48,7 @@ func newRootCmd(a *app) *cobra.Command {
 	help := newHelpCmd(a)
 	a.groups = []verbGroup{
 		{"Agents", []*cobra.Command{
-			newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a), newWatchCmd(a), newWaitCmd(a), newExplainCmd(a),
+			newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a), newWatchCmd(a), newWaitCmd(a), newExplainCmd(a), newReplayCmd(a),
 			newReactivateCmd(a), newStopCmd(a)}},
 		{"One server at a time", []*cobra.Command{
 			newRegistrarListCmd(a), newRegistrarStatusCmd(a), newRegistrarDeleteCmd(a),

@@ -45,6 +45,7 @@ func resultForms() []resultForm {
 		{"add", "an agent is enrolled; also of update", "", tenant.AddResult{}},
 		{"delete", "the attestation of an agent has ended", "", tenant.DeleteResult{}},
 		{"explain", "why attestation fails", "", explanation{}},
+		{"replay", "what recorded attestations prove", tenant.SchemaReplay, replayResult{}},
 		{"reactivate", "an agent is attested anew; also of stop", "", tenant.SwitchResult{}},
 		{"reglist", "the ids the registrar knows; also of cvlist", "", tenant.AgentList{}},
 		{"regstatus", "the registrar's record", "", tenant.RegistrarAgent{}},
