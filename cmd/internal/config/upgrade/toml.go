@@ -6,21 +6,54 @@ import (
 	"strings"
 )
 
-// tomlScalar is the form of texts, numbers and truth values in TOML.
+// tomlScalar is the form of texts, numbers and truth values in TOML, at the
+// beginning of a text.
 const tomlScalar = `^(?:true|false` +
-	`|[+-]?(?:0|[1-9](?:_?[0-9])*)` +
 	`|0x[0-9A-Fa-f](?:_?[0-9A-Fa-f])*|0o[0-7](?:_?[0-7])*|0b[01](?:_?[01])*` +
 	`|[+-]?(?:0|[1-9](?:_?[0-9])*)(?:\.[0-9](?:_?[0-9])*)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?` +
 	`|[+-]?(?:inf|nan)` +
 	`|'[^'\x00-\x08\x0a-\x1f\x7f]*'` +
-	`|"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\(?:[btnfr"\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*")` +
-	`[ \t]*(?:#[^\x00-\x08\x0a-\x1f\x7f]*)?$`
+	`|"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\(?:[btnfr"\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*")`
 
 // isTOML says whether a text is a value of TOML, perhaps with a comment behind
-// it.
+// it. Dates and tables are not known.
 func isTOML(text string) bool {
-	ok, err := regexp.MatchString(tomlScalar, text)
-	return ok && err == nil
+	scalar, err := regexp.Compile(tomlScalar)
+	if err != nil {
+		return false
+	}
+	rest, ok := tomlPrefix(scalar, text, 0)
+	if !ok {
+		return false
+	}
+	rest = strings.TrimLeft(rest, " \t")
+	return rest == "" || rest[0] == '#' && strings.IndexFunc(rest, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) < 0
+}
+
+// tomlPrefix takes a value from the beginning of a text, and says what is left.
+func tomlPrefix(scalar *regexp.Regexp, text string, depth int) (rest string, ok bool) {
+	const maxDepth = 50
+	inner, array := strings.CutPrefix(text, "[")
+	if !array || depth == maxDepth {
+		found := scalar.FindString(text)
+		return text[len(found):], found != ""
+	}
+	const blanks = " \t\n"
+	for {
+		inner = strings.TrimLeft(inner, blanks)
+		if rest, closed := strings.CutPrefix(inner, "]"); closed {
+			return rest, true
+		}
+		if inner, ok = tomlPrefix(scalar, inner, depth+1); !ok {
+			return "", false
+		}
+		inner = strings.TrimLeft(inner, blanks)
+		if after, comma := strings.CutPrefix(inner, ","); comma {
+			inner = after
+		} else if !strings.HasPrefix(inner, "]") {
+			return "", false
+		}
+	}
 }
 
 // tomlValue writes a value of the agent's file. What stood between quotes in a
@@ -34,7 +67,7 @@ func tomlValue(value string, quoted bool) string {
 	}
 	switch {
 	case isTOML(text):
-		return text
+		return strings.ReplaceAll(text, "\n", "\n    ") // of an array
 	case !quoted && (strings.EqualFold(value, "true") || strings.EqualFold(value, "false")):
 		return strings.ToLower(value)
 	}
