@@ -32,8 +32,8 @@ func (e *KeyError) Error() string {
 // certificate, public key, unencrypted private key. id is the key id that a
 // certificate's subject key identifier gives, else 0.
 //
-// Data that is none of these gives no key and no error: buffers of a
-// measurement list are looked at so. A key that is neither RSA nor EC is a
+// Data that is none of these, or a private key of more than 16 KiB, gives no key
+// and no error: buffers of a measurement list are looked at so. A key that is neither RSA nor EC is a
 // *[KeyError].
 func ParseKey(data []byte) (key crypto.PublicKey, id uint32, err error) {
 	for _, kind := range []string{certificateBlock, publicBlock, privateBlock} {
@@ -48,6 +48,12 @@ func ParseKey(data []byte) (key crypto.PublicKey, id uint32, err error) {
 	}
 	return nil, 0, nil
 }
+
+// maxPrivate is the size in bytes of the largest private key that is read; RSA
+// of 16384 bits, OpenSSL's limit, has 9300. crypto/x509 computes with a private
+// key to see whether it is one, for a time that grows with the square of its
+// size: days for a buffer in a measurement list of 64 MiB.
+const maxPrivate = 16 << 10
 
 const (
 	certificateBlock = "certificate"
@@ -90,6 +96,9 @@ func parseDER(der []byte, kind string) (crypto.PublicKey, uint32) {
 			return key, 0
 		}
 	case privateBlock:
+		if len(der) > maxPrivate {
+			return nil, 0
+		}
 		if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
 			if signer, ok := key.(crypto.Signer); ok {
 				return signer.Public(), 0

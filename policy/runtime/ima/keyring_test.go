@@ -373,3 +373,48 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 }
+
+// fakePrivate is a private RSA key in PKCS #1 of which only the arithmetic is
+// right: its factors are no primes.
+func fakePrivate(t *testing.T, bits uint) []byte {
+	t.Helper()
+	one := big.NewInt(1)
+	odd := func() *big.Int {
+		n, err := rand.Int(rand.Reader, new(big.Int).Lsh(one, bits/2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.SetBit(n.SetBit(n, int(bits/2)-1, 1), 0, 1)
+	}
+	for {
+		p, q, e := odd(), odd(), big.NewInt(65537)
+		p1, q1 := new(big.Int).Sub(p, one), new(big.Int).Sub(q, one)
+		d, inverse := new(big.Int).ModInverse(e, new(big.Int).Mul(p1, q1)), new(big.Int).ModInverse(q, p)
+		if d == nil || inverse == nil {
+			continue
+		}
+		der, err := asn1.Marshal(struct {
+			Version                  int
+			N, E, D, P, Q, Dp, Dq, I *big.Int
+		}{0, new(big.Int).Mul(p, q), e, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), inverse})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+}
+
+// TestHugePrivateKey: what a machine puts into its list is not computed with for
+// days: a private key of 150 kB took six seconds, one of 64 MiB takes two weeks.
+func TestHugePrivateKey(t *testing.T) {
+	t.Parallel()
+	if key, _, err := ParseKey(fakePrivate(t, 16384)); key == nil || err != nil {
+		t.Errorf("16384 bits: %v, %v", key, err)
+	}
+	huge := fakePrivate(t, 32768)
+	for name, data := range map[string][]byte{"DER": huge, "PEM": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: huge})} {
+		if key, _, err := ParseKey(data); key != nil || err != nil {
+			t.Errorf("%s of %d bytes: a key (%v)", name, len(data), err)
+		}
+	}
+}
