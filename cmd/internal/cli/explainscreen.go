@@ -40,20 +40,26 @@ func (x *explanation) Screen() render.Screen {
 	if len(x.Next) > 0 {
 		screen = append(screen, render.Section{Title: "What to do", Text: x.steps()})
 	}
+	screen = append(screen, x.restsOn()...)
+	if len(x.Saved) > 0 {
+		screen = append(screen, render.Section{Title: "Saved", Text: strings.Join(x.Saved, "\n")})
+	}
+	return screen
+}
+
+// restsOn are the checks and the notes.
+func (x *explanation) restsOn() render.Screen {
 	table := render.Table{Header: []string{"CHECKED", "OUTCOME", "DETAIL"}}
 	for _, c := range x.Checks {
 		table.Rows = append(table.Rows, []string{c.Name, string(c.Outcome), clean(c.Detail)})
 	}
-	screen = append(screen, render.Section{Table: &table})
+	screen := render.Screen{{Table: &table}}
 	if len(x.Notes) > 0 {
 		var b strings.Builder
 		for _, note := range x.Notes {
 			b.WriteString(x.hanging("- ", clean(note)))
 		}
 		screen = append(screen, render.Section{Title: "Notes", Text: strings.TrimRight(b.String(), "\n")})
-	}
-	if len(x.Saved) > 0 {
-		screen = append(screen, render.Section{Title: "Saved", Text: strings.Join(x.Saved, "\n")})
 	}
 	return screen
 }
