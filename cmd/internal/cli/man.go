@@ -191,6 +191,9 @@ func oldTools() []oldTool {
 		{"keylime_create_policy", "make a runtime policy", [][]string{help}, "keylime_create_policy -m list.txt -o policy.json"},
 		{"keylime_upgrade_config", "bring the configuration to another version", [][]string{help},
 			"keylime_upgrade_config --input /etc/keylime.conf --out /etc/keylime\nkeylime_upgrade_config --defaults --out ./new"},
+		{oneshotProgram, "attest this machine once, without enrolling it", [][]string{help},
+			oneshotProgram + " --verifier-host 10.0.0.1 --runtime-policy policy.json\n" +
+				oneshotProgram + " --verifier-host 10.0.0.1 --mb-policy refstate.json --tpm-encryption-algorithm ecc"},
 		{"keylime_sign_runtime_policy", "sign a runtime policy", [][]string{help}, "keylime_sign_runtime_policy -r policy.json -k key.pem -o signed.json"},
 	}
 }

@@ -49,7 +49,7 @@ func newRootCmd(a *app) *cobra.Command {
 	a.groups = []verbGroup{
 		{"Agents", []*cobra.Command{
 			newAddCmd(a), newUpdateCmd(a), newDeleteCmd(a), newStatusCmd(a), newWatchCmd(a), newWaitCmd(a), newExplainCmd(a), newReplayCmd(a),
-			newReactivateCmd(a), newStopCmd(a)}},
+			newReactivateCmd(a), newStopCmd(a), newOneshotCmd(a)}},
 		{"One server at a time", []*cobra.Command{
 			newRegistrarListCmd(a), newRegistrarStatusCmd(a), newRegistrarDeleteCmd(a),
 			newVerifierListCmd(a), newVerifierStatusCmd(a), newBulkCmd(a)}},

@@ -30,6 +30,7 @@ func companions() map[string]func(ctx context.Context, a *app, args []string) in
 		"keylime_ca":                     caTool,
 		"keylime_convert_runtime_policy": convertTool,
 		"keylime_create_policy":          createPolicyTool,
+		oneshotProgram:                   oneshotTool,
 		"keylime_sign_runtime_policy":    signTool,
 		"keylime_upgrade_config":         upgradeConfigTool,
 		"keylime_userdata_encrypt":       encryptTool,

@@ -46,6 +46,7 @@ func resultForms() []resultForm {
 		{"delete", "the attestation of an agent has ended", "", tenant.DeleteResult{}},
 		{"explain", "why attestation fails", "", explanation{}},
 		{"replay", "what recorded attestations prove", tenant.SchemaReplay, replayResult{}},
+		{"oneshot", "whether a machine that is not enrolled satisfies policies", tenant.SchemaOneshot, oneshotResult{}},
 		{"reactivate", "an agent is attested anew; also of stop", "", tenant.SwitchResult{}},
 		{"reglist", "the ids the registrar knows; also of cvlist", "", tenant.AgentList{}},
 		{"regstatus", "the registrar's record", "", tenant.RegistrarAgent{}},
