@@ -28,7 +28,7 @@ func (e serverError) Error() string { return "the server answers: " + clip(strin
 var errReply = errors.New("the answer is none of a Redis server")
 
 const (
-	// replyLine bounds a line, replyList the elements of a list, replyDepth the
+	// replyLine bounds a line, replyList the elements of all lists, replyDepth the
 	// lists in lists, replySize all text of one answer.
 	replyLine  = 64 << 10
 	replyList  = 1 << 20
@@ -39,12 +39,12 @@ const (
 // replyReader reads one answer.
 type replyReader struct {
 	r *bufio.Reader
-	// left is what may still come, in octets.
-	left int64
+	// left is what may still come, in octets, and elements in elements of lists.
+	left, elementsLeft int64
 }
 
 func readReply(r *bufio.Reader) (reply, error) {
-	in := &replyReader{r: r, left: replySize}
+	in := &replyReader{r: r, left: replySize, elementsLeft: replyList}
 	return in.read(0)
 }
 
@@ -126,6 +126,9 @@ func (in *replyReader) bulk(n int64) (reply, error) {
 }
 
 func (in *replyReader) elements(n int64, depth int) (reply, error) {
+	if in.elementsLeft -= n; in.elementsLeft < 0 {
+		return reply{}, errReply
+	}
 	var list []reply
 	for range n {
 		one, err := in.read(depth + 1)
