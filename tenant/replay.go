@@ -51,7 +51,7 @@ type ReplayResult struct {
 	To     *time.Time    `json:"to"`
 	Last   bool          `json:"last"`
 	Agents []AgentReplay `json:"agents"`
-	// Notes say what was not checked, or by what was judged.
+	// Notes say what was not checked.
 	Notes []string `json:"notes"`
 }
 
@@ -132,6 +132,9 @@ func (e *NoRecordsError) Unwrap() error { return ErrNotFound }
 // HintText is what to do.
 func (e *NoRecordsError) HintText() string { return e.Hint }
 
+// noteStore says what no replay can tell.
+const noteStore = "what is in the store was written by the servers: who can write there can leave out the last records, and nothing here would show it"
+
 // Replay judges the records of a store once more: every quote, with the AK that
 // was registered, and everything that its verifier judged by, as far as records
 // hold it. It asks no server but the store's.
@@ -143,7 +146,7 @@ func (e *NoRecordsError) HintText() string { return e.Hint }
 // Errors: *[NoRecordsError] if the store does not know an agent that is named,
 // or has no agent at all; those of package durable; the context's.
 func Replay(ctx context.Context, store durable.Store, r ReplayRequest) (*ReplayResult, error) {
-	result := &ReplayResult{Schema: SchemaReplay, Store: store.Name(), Last: r.Window.Last, Agents: []AgentReplay{}, Notes: r.Rules.notes()}
+	result := &ReplayResult{Schema: SchemaReplay, Store: store.Name(), Last: r.Window.Last, Agents: []AgentReplay{}, Notes: []string{noteStore}}
 	if !r.Window.From.IsZero() {
 		result.From = &r.Window.From
 	}
@@ -187,15 +190,6 @@ func StoredAgents(ctx context.Context, store durable.Store) ([]string, error) {
 	ids := slices.Concat(registered, attested)
 	slices.Sort(ids)
 	return slices.Compact(ids), nil
-}
-
-// notes say by what boots were judged, and what no replay can tell.
-func (r ReplayRules) notes() []string {
-	notes := []string{"what is in the store was written by the servers: who can write there can leave records out, and nothing here would show it"}
-	if r.BootPolicy == "" || r.BootPolicy == bootAcceptAll {
-		notes = append(notes, "boots are judged by the policy accept-all, as the verifier's configuration has it: log and PCRs have to agree, and every such boot is accepted")
-	}
-	return notes
 }
 
 // ReplayAgent judges the records of one agent. see is told of each record of

@@ -48,7 +48,9 @@ func (p *replayer) judgeRest(e *explainer, a *durable.Attestation) {
 	case name == bootRejectAll:
 		e.find(policy.Finding{Check: measuredboot.CheckPolicy, EventID: ofBootPolicy + bootRejectAll, Where: "the measured-boot policy",
 			Message: "the verifier judges boots by the policy reject-all, which refuses each"})
-	case name != bootAcceptAll:
+	case name == bootAcceptAll:
+		e.note("boots were judged by the rules accept-all, as the verifier is configured: log and PCRs have to agree, and the policy is not looked at; --boot-rules example judges by it")
+	default:
 		e.find(policy.Finding{Check: CheckRecordJudged, EventID: ofBootPolicy + name, Where: "the measured-boot policy", Expected: []string{bootAcceptAll, examplePolicy}, Found: []string{name},
 			Message: fmt.Sprintf("the verifier judges boots by its policy %s, whose rules are not known here, so that no boot can be accepted", quoted(name)),
 			Remedy:  "keylime_attest of Keylime itself knows the policies of measured_boot_imports"})

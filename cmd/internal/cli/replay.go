@@ -179,7 +179,7 @@ func storeFailure(err error) error {
 	var (
 		unsupported *durable.UnsupportedError
 		closed      *durable.OpenError
-		network     net.Error
+		network     *net.OpError
 	)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -239,17 +239,19 @@ func (a *app) storedIDs(ctx context.Context, url string) ([]string, error) {
 // none.
 func (r *replayResult) failure(named bool) error {
 	var failed, empty []string
+	what := ""
 	for _, agent := range r.Agents {
 		switch agent.Verdict {
 		case tenant.ReplayFailed:
 			failed = append(failed, agent.ID)
+			what = fmt.Sprintf("record %d of %s: %s", agent.FirstBad.Number, stamp(agent.FirstBad.Time), clean(agent.Findings[0].Message))
 		case tenant.ReplayNoRecords:
 			empty = append(empty, agent.ID)
 		}
 	}
 	switch {
 	case len(failed) == 1:
-		return &statusError{Code: exitRefused, Err: fmt.Errorf("agent %s was not attested all the time", failed[0])}
+		return &statusError{Code: exitRefused, Err: fmt.Errorf("agent %s was not attested all the time: %s", failed[0], what)}
 	case len(failed) > 1:
 		return &statusError{Code: exitRefused, Err: fmt.Errorf("%d of %s were not attested all the time", len(failed), count(len(r.Agents), "agent"))}
 	case len(empty) > 0 && (named || len(empty) == len(r.Agents)):
