@@ -74,13 +74,18 @@ func readNested(data []byte, depth int) (e element, rest []byte, err error) {
 		if octets > 8 || head+octets > len(data) {
 			return element{}, nil, errCut
 		}
-		length = 0
+		// Not an int, which has 32 bits on some machines: it could become negative.
+		long := uint64(0)
 		for _, b := range data[head : head+octets] {
-			if length > len(data) {
+			if long > uint64(len(data)) {
 				return element{}, nil, errCut
 			}
-			length = length<<8 | int(b)
+			long = long<<8 | uint64(b)
 		}
+		if long > uint64(len(data)) {
+			return element{}, nil, errCut
+		}
+		length = int(long)
 		head += octets
 	}
 	if length > len(data)-head {

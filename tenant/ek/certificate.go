@@ -56,12 +56,22 @@ var nvHeader = [3]byte{0x10, 0x01, 0x00}
 
 const nvHeaderSize = 5
 
+// maxCertificate is the size in bytes of the largest certificate that is read.
+// Those of EKs have 1 to 4 kB, and a TPM holds no more than 64 kB. The registrar
+// keeps what an agent gives it: to write a serial number of 16 MB in decimal
+// digits takes minutes.
+const maxCertificate = 128 << 10
+
 // ParseCertificate reads a certificate: DER, or what makers of TPMs take for
 // it. Bytes after its end and the header of TPM memory before it are dropped
 // and noted; unknown critical extensions and unknown usages are ignored; an
 // unusable key, date or signature algorithm becomes an error only when it is
-// needed. It fails if the outer structure or a name cannot be read.
+// needed. It fails if the outer structure or a name cannot be read, or if there
+// are more than 128 KiB.
 func ParseCertificate(data []byte) (*Certificate, error) {
+	if len(data) > maxCertificate {
+		return nil, fmt.Errorf("not a certificate: it has %d bytes, and none has more than %d", len(data), maxCertificate)
+	}
 	c := &Certificate{}
 	if len(data) > nvHeaderSize && bytes.Equal(data[:len(nvHeader)], nvHeader[:]) {
 		c.Notes = append(c.Notes, "a header of TPM memory precedes it")

@@ -154,3 +154,22 @@ func TestUnusableKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificateSize: an agent can register what it likes for its certificate.
+func TestCertificateSize(t *testing.T) {
+	t.Parallel()
+	const largest = 128 << 10
+	der := read(t, "sb-on/ek_cert.der")
+	padded := append(bytes.Clone(der), make([]byte, largest-len(der))...)
+	if _, err := ek.ParseCertificate(padded); err != nil {
+		t.Errorf("%d bytes: %v", len(padded), err)
+	}
+	if _, err := ek.ParseCertificate(append(padded, 0)); err == nil || len(err.Error()) > 200 {
+		t.Errorf("%d bytes: %.300v", len(padded)+1, err)
+	}
+	// A length that is negative in 32 bits.
+	long := append([]byte{0x30, 0x85, 0x00, 0x80, 0x00, 0x00, 0x00}, make([]byte, 9<<20)...)
+	if _, err := ek.ReadCertificates(long); err == nil {
+		t.Error("a length beyond the end was read")
+	}
+}
