@@ -10,6 +10,7 @@ python=/usr/bin/python3
 
 need=""
 command -v tpm2_checkquote >/dev/null 2>&1 || need="$need tpm2-tools"
+command -v swtpm >/dev/null 2>&1 || need="$need swtpm"
 ldconfig -p 2>/dev/null | grep -q 'libefivar\.so\.1' || need="$need libefivar1"
 command -v openssl >/dev/null 2>&1 || need="$need openssl"
 command -v jq >/dev/null 2>&1 || need="$need jq"
