@@ -185,17 +185,32 @@ func Init(dir string, password payload.Secret, options Options) (*CA, error) {
 	return c, c.write(FileCACert, certPEM(c.cert.Raw), 0o644)
 }
 
+// Leftovers are the names of the files in dir that [Init] removes: an earlier
+// authority's, or somebody else's keys and certificates. A directory that is
+// absent has none.
+func Leftovers(dir string) ([]string, error) {
+	var names []string
+	for _, pattern := range []string{"*.crt", "*.pem", "*.zip", "*.der", FileKeyStore} {
+		found, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
+		if err != nil {
+			return nil, &Error{Object: dir, Err: err}
+		}
+		for _, path := range found {
+			names = append(names, filepath.Base(path))
+		}
+	}
+	return names, nil
+}
+
 // clear removes the files of an earlier authority.
 func clear(dir string) error {
-	for _, pattern := range []string{"*.crt", "*.pem", "*.zip", "*.der", FileKeyStore} {
-		old, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
-		if err != nil {
-			return &Error{Object: dir, Err: err}
-		}
-		for _, path := range old {
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("removing the old CA: %w", err)
-			}
+	old, err := Leftovers(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range old {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("removing the old CA: %w", err)
 		}
 	}
 	return nil

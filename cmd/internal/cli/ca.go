@@ -96,7 +96,8 @@ func (e *caMissingError) HintText() string {
 func (c *caVerbs) initCmd() *cobra.Command {
 	var force bool
 	cmd := c.command("init", "make a new authority", `Make a new certificate authority: its key and certificate, an empty revocation list and
-the key store. What an old authority left in the directory is removed.`,
+the key store. Keys and certificates that are in the directory are removed, which takes
+--force.`,
 		"keylime_tenant ca init --dir ./ca", noArgs, func(ctx context.Context, _ []string) error {
 			if err := c.find(ctx); err != nil {
 				return err
@@ -104,6 +105,10 @@ the key store. What an old authority left in the directory is removed.`,
 			if ca.Exists(c.dir) && !force {
 				return usagef("%s holds an authority already, and a new one would void its certificates", c.dir).
 					hint("add --force to replace it")
+			}
+			if left, err := ca.Leftovers(c.dir); err != nil || len(left) > 0 && !force {
+				return usagef("%s holds %s, which a new authority would remove", c.dir, someOf(left)).
+					hint("name another directory, or add --force if they may go")
 			}
 			options, password, err := c.settings()
 			if err != nil {
@@ -115,7 +120,7 @@ the key store. What an old authority left in the directory is removed.`,
 			}
 			return c.show(caResult{Dir: authority.Dir(), Certificate: string(authority.CertPEM())})
 		})
-	cmd.Flags().BoolVar(&force, "force", false, "replace the authority that is there")
+	cmd.Flags().BoolVar(&force, "force", false, "remove the authority, keys and certificates that are there")
 	return cmd
 }
 

@@ -55,9 +55,16 @@ func (a *app) certPackage(ctx context.Context, dir, include, id string) (*tenant
 		Metadata: fmt.Sprintf(`{"cert_serial": %s, "subject": %s}`, pkg.Serial, jsonString(pkg.Subject))}, nil
 }
 
-// openCA opens the CA in dir, or makes one there if there is none.
+// openCA opens the CA in dir, or makes one there if there is none and nothing
+// that making one would remove: keys of somebody else, or the key store of an
+// authority whose certificate is lost.
 func (a *app) openCA(dir string, password payload.Secret, o ca.Options) (*ca.CA, error) {
 	if !ca.Exists(dir) {
+		if left, err := ca.Leftovers(dir); err != nil || len(left) > 0 {
+			return nil, &tenant.InvalidError{Kind: tenant.InvalidPayload, Object: "CA in " + dir, Err: err,
+				Cause: fmt.Sprintf("there is no %s, but %s, which making a CA there would remove", ca.FileCACert, someOf(left)),
+				Hint:  "name another directory, or say that they may go: " + programName + " ca init --force --dir " + dir}
+		}
 		a.record(loggerTenant, pylog.Warning, "CA directory does not exist. Creating...")
 		authority, err := ca.Init(dir, password, o)
 		if err != nil {
@@ -76,6 +83,15 @@ func (a *app) openCA(dir string, password payload.Secret, o ca.Options) (*ca.CA,
 		return nil, fmt.Errorf("opening the CA in %s: %w", dir, err)
 	}
 	return authority, nil
+}
+
+// someOf names a few of many files.
+func someOf(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more files", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // includeFiles reads the files that --include adds to the package.
