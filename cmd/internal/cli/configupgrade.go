@@ -231,14 +231,24 @@ func (r *upgradeResult) Screen() render.Screen {
 		return render.Screen{{Text: "the configuration is up to date"}}
 	}
 	var screen render.Screen
+	unset := 0
 	if len(r.Changes) > 0 {
 		table := render.Table{Header: []string{"OPTION", "CHANGE", "FROM", "TO", "WHY"}}
 		for _, c := range r.Changes {
+			if c.Kind == upgrade.ChangeDefault {
+				unset++
+				continue
+			}
 			table.Rows = append(table.Rows, []string{c.Section + "." + c.Option, c.Kind, shownValue(c.From), shownValue(c.To), c.Why})
 		}
-		screen = append(screen, render.Section{Table: &table})
+		if len(table.Rows) > 0 {
+			screen = append(screen, render.Section{Table: &table})
+		}
 	}
 	var lines []string
+	if unset > 0 {
+		lines = append(lines, count(unset, "option")+" not set before, with the default now (-o json lists all)")
+	}
 	for _, f := range r.Files {
 		line := fmt.Sprintf("%s: version %s written", f.Path, f.Version)
 		if !f.Written {

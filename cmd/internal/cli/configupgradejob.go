@@ -87,9 +87,27 @@ func (j *upgradeJob) make() (notices []upgradeNotice, err error) {
 		notices = append(notices, n)
 	}
 	for _, f := range j.files {
+		for _, k := range f.Unset {
+			notices = append(notices, j.unset(k))
+		}
 		notices = append(notices, j.snippets(f)...)
 	}
 	return notices, nil
+}
+
+// unset tells of an option that the input lacks though its version has it.
+func (j *upgradeJob) unset(k upgrade.Key) upgradeNotice {
+	n := upgradeNotice{object: k.String(), text: "is not set in the input, and not in the new file"}
+	if _, ours := j.request.Catalog.(*upgrade.Builtin); !ours {
+		n.text = "is not set in the input, and the template writes it without a value"
+	}
+	if value, known := j.history.Default(k); known {
+		n.hint = "its default is " + upgrade.Shown(k.Option, value)
+		if value == "" {
+			n.hint = "its default is empty"
+		}
+	}
+	return n
 }
 
 // snippets tells of the drop-ins beside the files that were read and written.
@@ -189,6 +207,8 @@ func upgradeFailure(err error) error {
 		return usagef("%w: its options would be lost", err).hint("run as a user who may read it, such as root, or name the files to read")
 	case errors.As(err, &write) && errors.Is(err, fs.ErrPermission):
 		return &advisedError{Err: err, Advice: "run as a user who may write there, such as root, or name another directory with --out"}
+	case errors.As(err, &parse) && parse.Kind == config.KindNoSection:
+		return &advisedError{Err: err, Advice: "a configuration of Keylime begins with a [section], without a byte order mark"}
 	case errors.As(err, &parse):
 		return configFailure(err)
 	}

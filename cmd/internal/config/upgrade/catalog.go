@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 )
 
@@ -162,6 +163,8 @@ func (d *Directory) Form(version, component string) (Form, error) {
 type Builtin struct {
 	mappings []*Mapping
 	layouts  []layoutLine
+	// scalar is [tomlScalar].
+	scalar *regexp.Regexp
 }
 
 // NewBuiltin reads the catalogue.
@@ -174,7 +177,11 @@ func NewBuiltin() (*Builtin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("layout.txt: %w", err)
 	}
-	return &Builtin{mappings, layouts}, nil
+	scalar, err := regexp.Compile(tomlScalar)
+	if err != nil {
+		return nil, fmt.Errorf("the form of TOML's values: %w", err)
+	}
+	return &Builtin{mappings, layouts, scalar}, nil
 }
 
 // Name says that there is no directory.
@@ -202,6 +209,28 @@ func (b *Builtin) Mapping(v Version) (*Mapping, error) {
 // Has looks for a version in the facts.
 func (b *Builtin) Has(version string) bool {
 	return slices.ContainsFunc(b.mappings, func(m *Mapping) bool { return m.Version == version })
+}
+
+// defaults are the defaults of all options in a version.
+func (b *Builtin) defaults(v Version) map[Key]string {
+	all := map[Key]string{}
+	for _, m := range b.mappings {
+		if m.number.Compare(v) > 0 {
+			break
+		}
+		for _, s := range m.Sections {
+			for _, o := range s.Options {
+				all[Key{s.Name, o.Name}] = o.Default
+			}
+			for _, o := range s.Add {
+				all[Key{s.Name, o.Name}] = o.Value
+			}
+			for _, move := range s.Replace {
+				all[move.New] = move.Default
+			}
+		}
+	}
+	return all
 }
 
 // Adjustment: version 2.0 has rules.

@@ -9,8 +9,10 @@ import (
 const (
 	// ChangeVersion is the number of the version itself.
 	ChangeVersion = "version"
-	// ChangeAdded is an option that was not there and takes its default.
-	ChangeAdded = "added"
+	// ChangeAdded is an option that is new in a version, and ChangeDefault one
+	// that was not set; both take their defaults.
+	ChangeAdded   = "added"
+	ChangeDefault = "default"
 	// ChangeRenamed is an option that was called otherwise.
 	ChangeRenamed = "renamed"
 	// ChangeRewritten is a value that is other than before.
@@ -33,10 +35,15 @@ type Change struct {
 	// Origin is where a renamed option stood before, section.option.
 	Origin string `json:"origin,omitempty"`
 	Why    string `json:"why"`
+	// usual: the value is a default, which nobody will miss.
+	usual bool
 }
 
-// Lost says whether the value is in none of the new files.
-func (c Change) Lost() bool { return c.Kind == ChangeRemoved || c.Kind == ChangeUnknown }
+// Lost says whether a value that somebody has chosen is in none of the new
+// files.
+func (c Change) Lost() bool {
+	return !c.usual && (c.Kind == ChangeRemoved || c.Kind == ChangeUnknown)
+}
 
 // Changes compares the input with the files made of it: first what is in the
 // files, in their order, then what is lost.
@@ -87,7 +94,7 @@ func compare(input *Document, f File, k Key, e entry, h *History) (c Change, cha
 		}
 		c.Kind, c.Why = ChangeVersion, "the version of the file"
 	case e.from == Key{}:
-		c.Kind, c.Why = ChangeAdded, h.whyAdded(input, k, f)
+		c.Kind, c.Why = h.whyAdded(input, k, f)
 		c.From = nil
 	case moved:
 		c.Kind, c.Origin, c.Why = ChangeRenamed, e.from.String(), "was "+e.from.String()
@@ -102,33 +109,33 @@ func compare(input *Document, f File, k Key, e entry, h *History) (c Change, cha
 	return c, true
 }
 
-func (h *History) whyAdded(input *Document, k Key, f File) string {
+func (h *History) whyAdded(input *Document, k Key, f File) (kind, why string) {
 	since, known := h.since[k]
 	have := unversioned
 	if text, found := input.Get(f.Component, "version"); found {
 		have, _ = ParseVersion(text)
 	}
 	if known && have.Compare(since) < 0 && have != unversioned {
-		return "new in version " + since.String()
+		return ChangeAdded, "new in version " + since.String()
 	}
-	return "was not set: the default"
+	return ChangeDefault, "was not set: the default"
 }
 
 // lost says why an option is in no file.
 func (h *History) lost(k Key, owner, value string, files []File) Change {
 	from := Shown(k.Option, value)
-	c := Change{Kind: ChangeUnknown, Component: owner, Section: k.Section, Option: k.Option, From: &from, Why: "no version has this option"}
+	c := Change{usual: h.Usual(k, value), Kind: ChangeUnknown, Component: owner, Section: k.Section, Option: k.Option, From: &from, Why: "no version has this option"}
 	version := ""
 	for _, f := range files {
 		if f.Component == owner {
 			version = f.Version
 		}
 	}
-	since, known := h.since[k]
+	_, known := h.since[k]
 	name, renamed := h.names[k]
 	switch {
 	case known:
-		c.Kind, c.Why = ChangeRemoved, fmt.Sprintf("version %s has it no more (since %s)", version, since)
+		c.Kind, c.Why = ChangeRemoved, fmt.Sprintf("version %s has it no more", version)
 		if version == "" {
 			c.Why = "the file has it no more"
 		}

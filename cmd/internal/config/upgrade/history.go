@@ -12,12 +12,14 @@ type History struct {
 	since  map[Key]Version
 	names  map[Key]Key
 	owners map[string]string
+	// usual are all values that an option has had for its default.
+	usual map[Key][]string
 }
 
 // NewHistory reads all mappings of a catalogue, and one besides, if there is
 // one.
 func NewHistory(c Catalog, besides *Mapping) (*History, error) {
-	h := &History{since: map[Key]Version{}, names: map[Key]Key{}, owners: map[string]string{}}
+	h := &History{since: map[Key]Version{}, names: map[Key]Key{}, owners: map[string]string{}, usual: map[Key][]string{}}
 	for _, v := range c.Versions() {
 		m, err := c.Mapping(v)
 		if err != nil {
@@ -32,7 +34,8 @@ func NewHistory(c Catalog, besides *Mapping) (*History, error) {
 }
 
 func (h *History) add(m *Mapping) {
-	know := func(k Key) {
+	know := func(k Key, usual string) {
+		h.usual[k] = append(h.usual[k], usual)
 		if _, known := h.since[k]; !known {
 			h.since[k] = m.number
 		}
@@ -45,17 +48,17 @@ func (h *History) add(m *Mapping) {
 		h.own(s.Name, owner)
 		for _, o := range s.Options {
 			k := Key{s.Name, o.Name}
-			know(k)
+			know(k, o.Default)
 			if o.From != k && o.From != (Key{}) {
 				h.names[o.From] = k
 				h.own(o.From.Section, owner)
 			}
 		}
 		for _, o := range s.Add {
-			know(Key{s.Name, o.Name})
+			know(Key{s.Name, o.Name}, o.Value)
 		}
 		for _, move := range s.Replace {
-			know(move.New)
+			know(move.New, move.Default)
 			if old := (Key{s.Name, move.Old}); old != move.New {
 				h.names[old] = move.New
 			}
@@ -68,6 +71,19 @@ func (h *History) own(section, owner string) {
 	if _, known := h.owners[section]; !known && slices.Contains(Components(), owner) {
 		h.owners[section] = owner
 	}
+}
+
+// Usual says whether a value is one that the option has had for its default, so
+// that nobody has chosen it.
+func (h *History) Usual(k Key, value string) bool { return slices.Contains(h.usual[k], strip(value)) }
+
+// Default is the newest default of an option.
+func (h *History) Default(k Key) (value string, known bool) {
+	all := h.usual[k]
+	if len(all) == 0 {
+		return "", false
+	}
+	return all[len(all)-1], true
 }
 
 // Options are the names of options that a section has had in any version.

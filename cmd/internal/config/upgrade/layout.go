@@ -3,6 +3,7 @@ package upgrade
 import (
 	_ "embed"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -83,7 +84,7 @@ func (b *Builtin) Form(version, component string) (Form, error) {
 	if !ok || !b.Has(version) {
 		return nil, fmt.Errorf("version %q is not known", version)
 	}
-	l := &layout{component: component}
+	l := &layout{component: component, scalar: b.scalar, defaults: b.defaults(v)}
 	for _, line := range b.layouts {
 		if line.file == component && v.Compare(line.since) >= 0 && (line.before == Version{} || v.Compare(line.before) < 0) {
 			l.lines = append(l.lines, line)
@@ -100,6 +101,9 @@ func (b *Builtin) Form(version, component string) (Form, error) {
 type layout struct {
 	component string
 	lines     []layoutLine
+	scalar    *regexp.Regexp
+	// defaults are those of this version.
+	defaults map[Key]string
 }
 
 // tidy drops groups, which empty lines end, of which no option is left.
@@ -133,16 +137,21 @@ func (l *layout) Keys() []Key {
 	return keys
 }
 
-// Render writes the file. An option that the configuration lacks has no value.
+// Render writes the file. An option that the configuration lacks stands there as
+// a comment with its default, so that its program does what it did before.
 func (l *layout) Render(d *Document) ([]byte, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Configuration of Keylime: %s.conf\n\n", l.component)
 	for _, line := range l.lines {
 		switch {
 		case line.option != "":
-			value, _ := d.Get(line.section, line.option)
+			value, found := d.Get(line.section, line.option)
 			if line.text != "" {
 				b.WriteString("# " + line.text + "\n")
+			}
+			if !found {
+				value = l.defaults[Key{line.section, line.option}]
+				b.WriteString("# ")
 			}
 			b.WriteString(line.option + " = " + l.value(line, value) + "\n")
 		case line.section != "":
@@ -161,7 +170,7 @@ func (l *layout) Render(d *Document) ([]byte, error) {
 // the others with the following lines indented.
 func (l *layout) value(line layoutLine, value string) string {
 	if l.component == "agent" {
-		return tomlValue(value, line.quoted)
+		return tomlValue(l.scalar, value, line.quoted)
 	}
 	value = strings.ReplaceAll(value, "\n", "\n    ")
 	if line.quoted {

@@ -16,12 +16,8 @@ const tomlScalar = `^(?:true|false` +
 	`|"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\(?:[btnfr"\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*")`
 
 // isTOML says whether a text is a value of TOML, perhaps with a comment behind
-// it. Dates and tables are not known.
-func isTOML(text string) bool {
-	scalar, err := regexp.Compile(tomlScalar)
-	if err != nil {
-		return false
-	}
+// it. Dates and tables are not known. scalar is [tomlScalar].
+func isTOML(scalar *regexp.Regexp, text string) bool {
 	rest, ok := tomlPrefix(scalar, text, 0)
 	if !ok {
 		return false
@@ -60,13 +56,13 @@ func tomlPrefix(scalar *regexp.Regexp, text string, depth int) (rest string, ok 
 // TOML file is written between quotes again, escapes and all. Where that would
 // be no TOML, as with a quote inside of a value, the value is escaped: Keylime's
 // tool writes a file then that the agent refuses.
-func tomlValue(value string, quoted bool) string {
+func tomlValue(scalar *regexp.Regexp, value string, quoted bool) string {
 	text := value
 	if quoted {
 		text = `"` + value + `"`
 	}
 	switch {
-	case isTOML(text):
+	case isTOML(scalar, text):
 		return strings.ReplaceAll(text, "\n", "\n    ") // of an array
 	case !quoted && (strings.EqualFold(value, "true") || strings.EqualFold(value, "false")):
 		return strings.ToLower(value)

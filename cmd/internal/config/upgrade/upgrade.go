@@ -49,6 +49,8 @@ type File struct {
 	// no option, so that nothing is written there.
 	Keys []Key
 	Lost []string
+	// Unset are the options of which the configuration has no value.
+	Unset []Key
 }
 
 // Result is an upgraded configuration.
@@ -201,6 +203,11 @@ func (r *Request) file(component string, d *Document) (*File, error) {
 		return nil, err
 	}
 	f := &File{Component: component, Version: version, Content: content, Keys: form.Keys()}
+	for _, k := range f.Keys {
+		if _, found := d.Get(k.Section, k.Option); !found {
+			f.Unset = append(f.Unset, k)
+		}
+	}
 	if t, ok := form.(*Template); ok {
 		for _, p := range t.lost(d) {
 			f.Lost = append(f.Lost, fmt.Sprintf("%s:%d: {{ %s }} names no section, so nothing is written there", t.path, p.line, p.key.Option))
