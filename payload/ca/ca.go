@@ -52,6 +52,8 @@ var (
 	ErrName = errors.New("not a name for a certificate")
 	// ErrNotFound: the CA has no certificate or key of that name.
 	ErrNotFound = errors.New("no such certificate")
+	// ErrExists: there is an authority, or files that a new one would replace.
+	ErrExists = errors.New("the directory holds keys or certificates already")
 	// ErrKeyStore: the key store is not in the expected form.
 	ErrKeyStore = errors.New("unreadable key store")
 )
@@ -143,6 +145,24 @@ func Exists(dir string) bool {
 //
 // Errors: [ErrNoPassword], or the failure of a file.
 func Init(dir string, password payload.Secret, options Options) (*CA, error) {
+	return initialize(dir, password, options, clear)
+}
+
+// InitNew is [Init] that removes nothing: where there are [Leftovers], be it
+// since a moment only because another process was faster, it fails with
+// [ErrExists].
+func InitNew(dir string, password payload.Secret, options Options) (*CA, error) {
+	return initialize(dir, password, options, func(dir string) error {
+		left, err := Leftovers(dir)
+		if err == nil && len(left) > 0 {
+			err = &Error{Object: dir, Err: ErrExists}
+		}
+		return err
+	})
+}
+
+// initialize makes an authority; ready is asked once nobody else changes dir.
+func initialize(dir string, password payload.Secret, options Options, ready func(dir string) error) (*CA, error) {
 	if password.Len() == 0 {
 		return nil, ErrNoPassword
 	}
@@ -165,7 +185,7 @@ func Init(dir string, password payload.Secret, options Options) (*CA, error) {
 		return nil, err
 	}
 	defer unlock()
-	if err := clear(dir); err != nil {
+	if err := ready(dir); err != nil {
 		return nil, err
 	}
 	if err := c.writeStore(); err != nil {

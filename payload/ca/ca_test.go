@@ -379,3 +379,49 @@ func FuzzKeyStore(f *testing.F) {
 		}
 	})
 }
+
+// TestInitNew: of several processes that find no authority and make one, one
+// does; the others do not remove what it has made.
+func TestInitNew(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ca")
+	password := payload.NewSecret([]byte("correct-horse"))
+	made := make(chan *CA, 4)
+	for range cap(made) {
+		go func() {
+			c, err := InitNew(dir, password, Options{})
+			if err != nil && !errors.Is(err, ErrExists) {
+				t.Error(err)
+			}
+			made <- c
+		}()
+	}
+	var winner *CA
+	for range cap(made) {
+		if c := <-made; c != nil && winner != nil {
+			t.Error("two were made")
+		} else if c != nil {
+			winner = c
+		}
+	}
+	opened, err := Open(dir, password, Options{})
+	if err != nil || winner == nil || !bytes.Equal(opened.CertPEM(), winner.CertPEM()) {
+		t.Fatalf("%v, %v", winner, err)
+	}
+	if _, err := Init(dir, password, Options{}); err != nil { // which is what it is for
+		t.Error(err)
+	}
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "mine.pem"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := InitNew(other, password, Options{}); !errors.Is(err, ErrExists) {
+		t.Error(err)
+	}
+	if left, err := Leftovers(other); err != nil || len(left) != 1 || left[0] != "mine.pem" {
+		t.Error(left, err)
+	}
+	if left, err := Leftovers(filepath.Join(other, "absent")); err != nil || left != nil {
+		t.Error(left, err)
+	}
+}

@@ -60,18 +60,20 @@ func (a *app) certPackage(ctx context.Context, dir, include, id string) (*tenant
 // authority whose certificate is lost.
 func (a *app) openCA(dir string, password payload.Secret, o ca.Options) (*ca.CA, error) {
 	if !ca.Exists(dir) {
-		if left, err := ca.Leftovers(dir); err != nil || len(left) > 0 {
+		a.record(loggerTenant, pylog.Warning, "CA directory does not exist. Creating...")
+		authority, err := ca.InitNew(dir, password, o)
+		switch {
+		case err == nil:
+			a.record(loggerCA, pylog.Info, "CA certificate created successfully in "+dir)
+			return authority, nil
+		case !errors.Is(err, ca.ErrExists):
+			return nil, fmt.Errorf("making a CA in %s: %w", dir, err)
+		case !ca.Exists(dir): // otherwise another process has made it meanwhile
+			left, _ := ca.Leftovers(dir) // they are there: see the error
 			return nil, &tenant.InvalidError{Kind: tenant.InvalidPayload, Object: "CA in " + dir, Err: err,
 				Cause: fmt.Sprintf("there is no %s, but %s, which making a CA there would remove", ca.FileCACert, someOf(left)),
 				Hint:  "name another directory, or say that they may go: " + programName + " ca init --force --dir " + dir}
 		}
-		a.record(loggerTenant, pylog.Warning, "CA directory does not exist. Creating...")
-		authority, err := ca.Init(dir, password, o)
-		if err != nil {
-			return nil, fmt.Errorf("making a CA in %s: %w", dir, err)
-		}
-		a.record(loggerCA, pylog.Info, "CA certificate created successfully in "+dir)
-		return authority, nil
 	}
 	authority, err := ca.Open(dir, password, o)
 	if errors.Is(err, ca.ErrPassword) {
