@@ -149,7 +149,7 @@ func (e *explainer) fromVerifier(ctx context.Context) {
 	e.x.Evidence.Source = attestationText(a.judged)
 	e.x.Evidence.Attestation = &ExplainedAttestation{Index: a.judged.Index, Evaluation: a.judged.Evaluation, FailureReason: a.judged.FailureReason,
 		Received: a.judged.EvidenceReceivedAt, Latest: a.latest.Index}
-	e.check(PartAgent, CheckNotJudged, false, "it attests of its own accord (push model): the evidence is that of %s", e.x.Evidence.Source)
+	e.check(PartAgent, CheckPassed, false, "it attests of its own accord (push model): the evidence is that of %s", e.x.Evidence.Source)
 	e.takeAttestation(ctx)
 }
 
@@ -177,7 +177,6 @@ func (e *explainer) takeAttestation(ctx context.Context) {
 			e.mask |= 1 << n
 		}
 	}
-	e.takeBootLog(a.judged)
 	if e.record == nil {
 		e.check(PartQuote, CheckNotJudged, false, "without the registrar's record it cannot be verified: log and list are what the machine claims")
 	} else {
@@ -187,6 +186,7 @@ func (e *explainer) takeAttestation(ctx context.Context) {
 			return
 		}
 	}
+	e.takeBootLog(a.judged)
 	e.takeIMAList(ctx)
 }
 
@@ -239,14 +239,26 @@ func (e *explainer) concludePushed() {
 		x.Summary = "the verifier holds an earlier failure against it, which it takes back only when the agent is enrolled anew; " + attestationText(a.judged) + " would be accepted"
 	case len(refusals) > 0:
 		x.Summary = seen + ": " + e.findingText(refusals) + since
+	case since != "" && e.settled():
+		x.Summary = seen + ", and what was shown there would be accepted now" + since
 	case since != "":
 		x.Summary = seen + ", and does not say why" + since
 	case e.settled():
-		x.Answer = AnswerRecovered
-		x.Summary = seen + ", and what was shown there would be accepted here: policies may have changed since"
+		x.Answer = AnswerUndetermined
+		x.Summary = seen + ", and does not say why; all that was shown there is accepted here"
+		e.unexplainedRefusal()
 	default:
 		x.Answer = AnswerUndetermined
 		x.Summary = seen + ", and does not say why; " + e.unjudged("")
+	}
+}
+
+// unexplainedRefusal says what makes a verifier refuse evidence in which nothing
+// is found.
+func (e *explainer) unexplainedRefusal() {
+	e.note("what can be between the two: a policy that has changed since; another measured_boot_policy_name than example; keys for file signatures; a clock of the TPM that has gone back")
+	if e.stoodStill() {
+		e.note("PCR 10 is the same as in the attestation that passed before, although the IMA list was sent anew: Keylime 7.14.3 takes that for a quote that does not progress (ima.quote_progress), which happens to a machine that measures the same after each boot; a file that is used after the boot ends it, and enrolling it anew takes the failure back")
 	}
 }
 

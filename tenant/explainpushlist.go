@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -78,7 +79,13 @@ func (e *explainer) takeIMAList(ctx context.Context) {
 	if err != nil {
 		e.note("earlier parts of the IMA list could not be had: %s", stepText(err))
 	}
-	a.list = joined(last, earlier)
+	lists := joined(last, earlier)
+	a.list = lists[len(lists)-1]
+	for i := len(lists) - 1; a.list.first > 0 && a.list.start == nil && i >= 0; i-- {
+		if lists[i].startAfter(ctx, e, earlier); lists[i].start != nil {
+			a.list = lists[i]
+		}
+	}
 	e.evidence.list = []byte(a.list.text)
 	if a.list.first == 0 {
 		if a.list.parts > 1 {
@@ -88,14 +95,13 @@ func (e *explainer) takeIMAList(ctx context.Context) {
 	}
 	e.x.Evidence.Attestation.IMAFrom = &a.list.first
 	lines := lineCount(a.list.text)
-	a.list.startAfter(ctx, e, earlier)
 	if a.list.start != nil {
-		e.note("of the IMA list the verifier still has %s, from line %d on; they are judged against the PCR 10 that the quote of %s proves, and the %d before them were judged by the verifier",
-			lines, a.list.first+1, attestationText(a.list.from), a.list.first)
+		e.note("of the IMA list the verifier still has %s, from line %d on: that part is judged against the PCR 10 that the quote of %s proves; what is before it, the verifier has judged",
+			lines, a.list.first+1, attestationText(a.list.from))
 		return
 	}
-	e.note("of the IMA list the verifier still has %s, from line %d on, and nothing that says what PCR 10 was before them: what is found in them is what the machine claims, and the %d before them cannot be judged",
-		lines, a.list.first+1, a.list.first)
+	e.note("of the IMA list the verifier still has %s, from line %d on, and nothing that says what PCR 10 was before it: that part is what the machine claims, and what is before it cannot be judged",
+		lines, a.list.first+1)
 }
 
 func lineCount(text string) string {
@@ -133,10 +139,12 @@ func (a *attestedTo) sameBoot(ctx context.Context, first int) ([]*verifier.Attes
 	return all, nil
 }
 
-// joined puts the parts together that lead to the last one without a gap.
-func joined(last imaPart, earlier []*verifier.Attestation) imaList {
-	list := imaList{text: last.text, first: last.first, parts: 1}
-	for list.first > 0 {
+// joined are the lists that can be put together from the parts that lead to the
+// last one without a gap: that alone first, then each with a part more before it.
+func joined(last imaPart, earlier []*verifier.Attestation) []imaList {
+	lists := []imaList{{text: last.text, first: last.first, parts: 1}}
+	for {
+		list := lists[len(lists)-1]
 		best, found := imaPart{}, false
 		for _, a := range earlier {
 			part, ok := partOf(a)
@@ -146,15 +154,11 @@ func joined(last imaPart, earlier []*verifier.Attestation) imaList {
 			best, found = part, true
 		}
 		if !found {
-			return list
+			return lists
 		}
-		before := best.text
-		if after := best.from(list.first); after != "" {
-			before = strings.TrimSuffix(before, after)
-		}
-		list = imaList{text: before + list.text, first: best.first, parts: list.parts + 1}
+		before := strings.TrimSuffix(best.text, best.from(list.first))
+		lists = append(lists, imaList{text: before + list.text, first: best.first, parts: list.parts + 1})
 	}
-	return list
 }
 
 // startAfter looks for a quote that proves PCR 10 after the lines that are
@@ -202,6 +206,25 @@ func (e *explainer) leadsOn(ctx context.Context, bank string, start []byte, list
 	}
 	verdict, err := evaluator.Evaluate(ctx, runtime.Resume(1, bank, start), runtime.Evidence{List: strings.NewReader(list), PCR10: value, Bank: bank})
 	return err == nil && !slices.ContainsFunc(verdict.Findings, func(f policy.Finding) bool { return f.Check == runtime.CheckPCRMismatch })
+}
+
+// stoodStill says that the attestation has lines of the IMA list although its PCR
+// 10 is that of an attestation which passed before.
+func (e *explainer) stoodStill() bool {
+	now, quoted := e.evidence.proven.PCR(imaPCR)
+	part, ok := partOf(e.pushed.judged)
+	if !quoted || !ok || part.lines == 0 {
+		return false
+	}
+	for index, a := range e.pushed.seen {
+		if a == nil || index >= e.pushed.judged.Index || a.Evaluation != verifier.EvaluationPass {
+			continue
+		}
+		if before, _, proven := e.provenPCR10(a); proven && bytes.Equal(before, now) {
+			return true
+		}
+	}
+	return false
 }
 
 // listState is from where on the IMA list is judged, nil for its beginning.
