@@ -63,6 +63,12 @@ type Options struct {
 	// Push makes it a lab of the push model: the verifier asks nobody, and the
 	// agents attest themselves. A directory keeps its model.
 	Push bool
+	// DeviceIdentity makes the agents register with IAK and IDevID too, as
+	// enable_iak_idevid does for one.
+	DeviceIdentity bool
+	// TPMIdentity is what the registrar demands of an agent (tpm_identity of
+	// registrar.conf), one of registrar.Identities; "" is the default.
+	TPMIdentity string
 	// Env is the environment in the form of os.Environ: KEYLIME_AGENT_<OPTION>
 	// in it overrides options of all agents, and payload scripts run with it.
 	Env []string
@@ -82,6 +88,9 @@ type AgentInfo struct {
 	// Dir is the agent's own directory: agent.conf, agent.conf.d, secure, and
 	// the boot log and IMA list it reports.
 	Dir string `json:"dir"`
+	// TPM is the address at which its TPM takes commands, as keylime_tenant
+	// oneshot and tpm2-tools spell it; "" if there is none.
+	TPM string `json:"tpm,omitempty"`
 }
 
 // Lab is a running lab.
@@ -171,7 +180,7 @@ func (l *Lab) start(ctx context.Context, o Options, boot recorded.Boot, log func
 	serverTLS := serve.ServerTLS(trust.server, trust.ca.Pool())
 	l.registrar, err = startOn([]int{l.settings.RegistrarPort, l.settings.RegistrarTLSPort}, func(ports []int) (*registrar.Server, error) {
 		return registrar.Start(registrar.Options{Host: host, Port: ports[0], TLSPort: ports[1], TLS: serverTLS,
-			StateFile: filepath.Join(l.dir, "registrar.json"), Log: log})
+			TPMIdentity: o.TPMIdentity, CertStore: l.path(certStore), StateFile: filepath.Join(l.dir, "registrar.json"), Log: log})
 	})
 	if err != nil {
 		return err

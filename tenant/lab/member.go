@@ -55,6 +55,7 @@ type member struct {
 	mu      sync.Mutex
 	machine *agent.Machine
 	running *agent.Agent // nil while it is stopped
+	socket  *tpmSocket   // nil while it is stopped, or if there is none
 	known   AgentInfo
 }
 
@@ -76,6 +77,10 @@ func (l *Lab) startMembers(ctx context.Context, o Options, boot recorded.Boot, e
 			m.verifier, m.interval = l.verifier, o.Interval
 		} else {
 			m.known.Port = l.settings.agentPort(n)
+		}
+		if o.DeviceIdentity {
+			own := m.conf
+			m.conf = func(port int) [][2]string { return append(own(port), [2]string{"enable_iak_idevid", "true"}) }
 		}
 		l.members = append(l.members, m)
 		group.Go(func() error { return m.start(ctx) })
@@ -137,12 +142,24 @@ func (m *member) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.running, err = agent.Start(ctx, agent.Options{Config: config, Machine: m.machine, EKCertPEM: certPEM, Env: scriptEnv(m.env), Log: m.log,
+	iak, idevid, err := m.identityCerts(config)
+	if err != nil {
+		return err
+	}
+	m.running, err = agent.Start(ctx, agent.Options{Config: config, Machine: m.machine, EKCertPEM: certPEM, IAKCert: iak, IDevIDCert: idevid, Env: scriptEnv(m.env), Log: m.log,
 		Push: m.push, Attestor: m.verifier, AttestEvery: m.interval})
 	if err != nil {
 		return err
 	}
 	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir, Push: m.push || m.verifier != nil}
+	if m.socket == nil {
+		if m.socket, err = serveTPM(m.dir, m.machine.TPM(), m.log); err != nil {
+			return errors.Join(err, m.stopLocked())
+		}
+	}
+	if m.socket != nil {
+		m.known.TPM = m.socket.address
+	}
 	return nil
 }
 
@@ -160,6 +177,31 @@ func (m *member) ekCert() ([]byte, error) {
 	}
 	text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return text, write(path, text, 0o644)
+}
+
+// identityCerts are the certificates (DER) of the IAK and the IDevID of the TPM,
+// nil if the agent does not register with them. The keys are made when they are
+// first wanted; the authority is that of the EK.
+func (m *member) identityCerts(config agent.Config) (iak, idevid []byte, err error) {
+	if !config.DeviceIdentity {
+		return nil, nil, nil
+	}
+	tpm := m.machine.TPM()
+	if tpm.IAKPublic() == nil {
+		if err := tpm.MakeIdentity(config.DeviceAlg); err != nil {
+			return nil, nil, fmt.Errorf("the agent's TPM: %w", err)
+		}
+		if err := tpm.SaveFile(filepath.Join(m.dir, tpmFile)); err != nil {
+			return nil, nil, fmt.Errorf("the agent's TPM: %w", err)
+		}
+	}
+	if iak, err = m.ekCA.IssueIdentity("IAK", tpm.IAKPublic(), time.Now()); err != nil {
+		return nil, nil, fmt.Errorf("issuing the certificate of the IAK: %w", err)
+	}
+	if idevid, err = m.ekCA.IssueIdentity("IDevID", tpm.IDevIDPublic(), time.Now()); err != nil {
+		return nil, nil, fmt.Errorf("issuing the certificate of the IDevID: %w", err)
+	}
+	return iak, idevid, nil
 }
 
 // newMachine boots a machine with the TPM of the directory, or a new one.
@@ -219,8 +261,8 @@ func (m *member) stopLocked() error {
 	if m.running == nil {
 		return nil
 	}
-	err := m.running.Close()
-	m.running = nil
+	err := errors.Join(m.socket.Close(), m.running.Close())
+	m.running, m.socket = nil, nil
 	if e := m.machine.TPM().SaveFile(filepath.Join(m.dir, tpmFile)); err == nil && e != nil {
 		err = fmt.Errorf("the agent's TPM: %w", e)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Check names one of the checks that [Verify] makes. The names are stable:
+// Check names one of the checks that [Verify] and [VerifyCertify] make. The names are stable:
 // scripts may look for them.
 type Check string
 
@@ -67,12 +67,16 @@ const (
 	CheckPCR16Missing Check = "pcr16-missing"
 	// CheckPCR16Binding: PCR 16 holds the hash of the transport key (6.4, step 2).
 	CheckPCR16Binding Check = "pcr16-binding"
+	// CheckCertifiedName: what [VerifyCertify] finds certified is the AK (3.4).
+	CheckCertifiedName Check = "certified-name"
 )
 
-// VerificationError says why a quote is refused. Expected and Found are fit
+// VerificationError says why a quote, or another attestation, is refused. Expected and Found are fit
 // for people; text of the agent in them is quoted and of limited length.
 type VerificationError struct {
 	Check Check
+	// Subject is what is refused, "" for a quote.
+	Subject string
 	// Expected and Found are what was compared, "" where nothing was.
 	Expected, Found string
 	// Err is the cause, nil where Expected and Found say it all.
@@ -81,7 +85,11 @@ type VerificationError struct {
 
 func (e *VerificationError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "quote refused by check %q", string(e.Check))
+	subject := e.Subject
+	if subject == "" {
+		subject = "quote"
+	}
+	fmt.Fprintf(&b, "%s refused by check %q", subject, string(e.Check))
 	if e.Err != nil {
 		fmt.Fprintf(&b, ": %v", e.Err)
 	}

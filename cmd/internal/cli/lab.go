@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,9 +13,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/keylime/keylime-tenant/client"
 	"github.com/keylime/keylime-tenant/cmd/internal/render"
 	"github.com/keylime/keylime-tenant/tenant/lab"
 	"github.com/keylime/keylime-tenant/tenant/lab/agent"
+	"github.com/keylime/keylime-tenant/tenant/lab/registrar"
 )
 
 // newLabCmd makes the verb lab and what is below it.
@@ -50,6 +54,8 @@ type labFlags struct {
 	agents        int
 	interval      seconds
 	push          bool
+	device        bool
+	identity      string
 }
 
 func (f *labFlags) add(flags *pflag.FlagSet) {
@@ -58,6 +64,8 @@ func (f *labFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.evidence, "evidence", "", "boot the agents from `DIR`: binary_bios_measurements, and ima_ascii.txt or ascii_runtime_measurements")
 	flags.Var(&f.interval, "interval", "time between two quotes, `DURATION` (default 0.5s)")
 	flags.BoolVar(&f.push, "push", false, "push model: the agents attest themselves (see keylime_tenant lab --help); --dir keeps its model")
+	flags.BoolVar(&f.device, "iak-idevid", false, "the agents register with a device identity too: IAK and IDevID (enable_iak_idevid of agent.conf)")
+	flags.StringVar(&f.identity, "tpm-identity", "", "what the registrar demands of agents, `KIND`: default, ek_cert, ek_cert_or_iak_idevid, or iak_idevid, which implies --iak-idevid (tpm_identity of registrar.conf)")
 }
 
 // up starts the lab that the options describe.
@@ -65,7 +73,10 @@ func (f *labFlags) up(ctx context.Context, a *app) (*lab.Lab, error) {
 	if f.agents < 0 {
 		return nil, usagef("--agents %d: there cannot be fewer than none", f.agents)
 	}
-	o := lab.Options{Dir: f.dir, Agents: f.agents, EvidenceDir: f.evidence, Interval: time.Duration(f.interval), Push: f.push, Env: a.env, Log: a.labLog()}
+	if f.identity != "" && !slices.Contains(registrar.Identities(), f.identity) {
+		return nil, usagef("--tpm-identity %q is none of %s", f.identity, strings.Join(registrar.Identities(), ", "))
+	}
+	o := lab.Options{Dir: f.dir, Agents: f.agents, EvidenceDir: f.evidence, Interval: time.Duration(f.interval), Push: f.push, DeviceIdentity: f.device || f.identity == registrar.IdentityDevID, TPMIdentity: f.identity, Env: a.env, Log: a.labLog()}
 	if f.agents == 0 {
 		o.Agents = -1
 	}
@@ -94,6 +105,7 @@ func (a *app) logLines() func(string) {
 // labFailure gives errors of the lab their exit code and advice.
 func labFailure(err error) error {
 	var config *agent.ConfigError
+	var refused *client.Error
 	switch {
 	case err == nil:
 		return nil
@@ -107,6 +119,8 @@ func labFailure(err error) error {
 		return &statusError{Code: exitNotFound, Err: &advisedError{Err: err, Advice: "keylime_tenant reglist lists the ids"}}
 	case errors.As(err, &config):
 		return &statusError{Code: exitUsage, Err: err}
+	case errors.As(err, &refused) && refused.HTTP == http.StatusBadRequest:
+		return &advisedError{Err: err, Advice: "the registrar's log says why; --verbose shows that of a lab"}
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func (r agentResult) Screen() render.Screen {
 
 func newLabAgentCmd(a *app) *cobra.Command {
 	var dir, uuid, ip, port, contactIP, registrar, clientCA, ekCA, evidence, verifier, verifierCA string
-	var push bool
+	var push, device bool
 	var interval seconds
 	cmd := a.command("agent --dir DIR", "run one agent with a software TPM, with any registrar", `Run one agent with a software TPM and register it with any registrar, also a real one.
 
@@ -93,6 +93,9 @@ keylime_tenant lab agent --dir /tmp/agent --push --verifier https://127.0.0.1:88
 			set("CONTACT_PORT", port)
 			set("CONTACT_IP", contactIP)
 			set("TRUSTED_CLIENT_CA", clientCA)
+			if device {
+				set("ENABLE_IAK_IDEVID", "true")
+			}
 			agent, err := lab.StartAgent(ctx, lab.AgentOptions{Dir: dir, EvidenceDir: evidence, EKCAFile: ekCA, Push: push, AttestEvery: time.Duration(interval),
 				Env: env, Log: a.agentLog()})
 			if err != nil {
@@ -115,6 +118,7 @@ keylime_tenant lab agent --dir /tmp/agent --push --verifier https://127.0.0.1:88
 	flags.StringVar(&registrar, "registrar", "", "`HOST:PORT` of the registrar, without TLS (default 127.0.0.1:8890)")
 	flags.StringVar(&clientCA, "trusted-client-ca", "", "`FILE` with the CA of tenants and verifiers")
 	flags.StringVar(&ekCA, "ek-ca", "", "write the CA of the TPM's EK certificate to `FILE`, for a tpm_cert_store")
+	flags.BoolVar(&device, "iak-idevid", false, "register with a device identity too: IAK and IDevID, certified by the CA of --ek-ca (enable_iak_idevid in agent.conf)")
 	flags.BoolVar(&push, "push", false, "push model: listen to nobody, and attest itself to the verifier")
 	flags.StringVar(&verifier, "verifier", "", "`URL` of the verifier for --push, https://HOST:PORT (verifier_url in agent.conf)")
 	flags.StringVar(&verifierCA, "verifier-ca", "", "`FILE` with the CA of the verifier for --push (default: that of --trusted-client-ca)")

@@ -32,6 +32,9 @@ type Options struct {
 	// EKCertPEM is the certificate of the TPM's EK, the leaf first; nil means
 	// that the TPM has none.
 	EKCertPEM []byte
+	// IAKCert and IDevIDCert are the certificates (DER) of the TPM's device
+	// identity, which an agent registers with whose configuration says so.
+	IAKCert, IDevIDCert []byte
 	// Env is the environment of payload scripts and revocation actions.
 	Env []string
 	// Push makes it an agent of the push model, which listens to nobody and
@@ -57,11 +60,13 @@ type Agent struct {
 	log     func(string)
 	now     func() time.Time
 
-	id      string
-	ekCert  []byte
-	nk      *rsa.PrivateKey
-	nkPEM   string
-	certPEM string // "" when the agent serves plain HTTP
+	id     string
+	ekCert []byte
+	// iakCert and idevidCert are nil without a device identity.
+	iakCert, idevidCert []byte
+	nk                  *rsa.PrivateKey
+	nkPEM               string
+	certPEM             string // "" when the agent serves plain HTTP
 
 	listener *serve.Listener // nil in the push model
 	keys     keyStore
@@ -85,6 +90,12 @@ type Agent struct {
 // to the registrar, and the system's for an address in use.
 func Start(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{config: o.Config, machine: o.Machine, env: o.Env, log: o.Log, now: o.Now, ekCert: o.EKCertPEM}
+	if a.config.DeviceIdentity {
+		a.iakCert, a.idevidCert = o.IAKCert, o.IDevIDCert
+		if a.iakCert == nil || a.idevidCert == nil || a.machine.tpm.IAKPublic() == nil {
+			return nil, &ConfigError{File: "agent configuration", Option: "enable_iak_idevid", Cause: "the TPM has no device identity, or no certificates of it"}
+		}
+	}
 	if a.log == nil {
 		a.log = func(string) {}
 	}

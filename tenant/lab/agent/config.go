@@ -70,6 +70,12 @@ type Config struct {
 	EncAlg  string
 	SignAlg string
 
+	// DeviceIdentity registers the agent with the IAK and the IDevID of its TPM
+	// too, keys of the kind DeviceAlg (enable_iak_idevid,
+	// iak_idevid_asymmetric_alg).
+	DeviceIdentity bool
+	DeviceAlg      string
+
 	// IMAPath and BootLogPath are the lists reported; empty means those that
 	// the machine was made with.
 	IMAPath     string
@@ -90,7 +96,7 @@ func Defaults(dir string) Config {
 		EncKeyname:      "derived_tci_key", DecPayloadFile: "decrypted_payload",
 		SecureSize: 1 << 20, ExtractPayloadZip: true, PayloadScript: "autorun.sh",
 		RevocationActionsDir: "/usr/libexec/keylime", AllowPayloadActions: true,
-		HashAlg: "sha256", EncAlg: "rsa", SignAlg: "rsassa",
+		HashAlg: "sha256", EncAlg: "rsa", SignAlg: "rsassa", DeviceAlg: "rsa",
 	}
 }
 

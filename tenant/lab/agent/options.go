@@ -218,7 +218,15 @@ func setters() map[string]func(*Config, value) error {
 			c.EncAlg, err = v.oneOf("rsa", "rsa2048", "rsa3072", "ecc", "ecc256", "ecc384")
 			return
 		},
-		"tpm_signing_alg":      func(c *Config, v value) (err error) { c.SignAlg, err = v.oneOf("rsassa", "ecdsa"); return },
+		"tpm_signing_alg":   func(c *Config, v value) (err error) { c.SignAlg, err = v.oneOf("rsassa", "ecdsa"); return },
+		"enable_iak_idevid": flag(func(c *Config) *bool { return &c.DeviceIdentity }),
+		"iak_idevid_asymmetric_alg": func(c *Config, v value) error {
+			alg, err := v.oneOf("", "rsa", "rsa2048", "rsa3072", "ecc", "ecc256", "ecc384", "ecc521")
+			if alg != "" {
+				c.DeviceAlg = alg
+			}
+			return err
+		},
 		"ima_ml_path":          func(c *Config, v value) (err error) { c.IMAPath, err = v.path(""); return },
 		"measuredboot_ml_path": func(c *Config, v value) (err error) { c.BootLogPath, err = v.path(""); return },
 	}
@@ -228,7 +236,7 @@ func setters() map[string]func(*Config, value) error {
 // concern hardware, users and transports that the lab does not have.
 var withoutEffect = [...]string{
 	"version", "api_versions", "keylime_dir", "run_as", "ek_handle", "tpm_ownerpassword", "agent_data_path",
-	"enable_iak_idevid", "iak_idevid_template", "iak_idevid_asymmetric_alg", "iak_idevid_name_alg",
+	"iak_idevid_template", "iak_idevid_name_alg",
 	"idevid_password", "idevid_handle", "iak_password", "iak_handle", "iak_cert", "idevid_cert",
 	"enable_revocation_notifications", "revocation_notification_ip", "revocation_notification_port",
 	"payload_key", "payload_key_password", "exponential_backoff_initial_delay", "exponential_backoff_max_retries",

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -60,7 +61,11 @@ func (a *Agent) registerOnce(ctx context.Context, transport *client.Client) erro
 		return err
 	}
 	api := registrar.New(transport)
-	blob, _, err := api.Register(ctx, a.id, a.registration(transport.Version()))
+	request := a.registration(transport.Version())
+	if err := a.addIdentity(&request, transport.Version()); err != nil {
+		return err
+	}
+	blob, _, err := api.Register(ctx, a.id, request)
 	if err != nil {
 		return err
 	}
@@ -72,6 +77,30 @@ func (a *Agent) registerOnce(ctx context.Context, transport *client.Client) erro
 	key := payload.NewSecret([]byte(base64.StdEncoding.EncodeToString(challenge)))
 	_, err = api.Activate(ctx, a.id, payload.AuthTag(key, a.id))
 	return err
+}
+
+// addIdentity adds IAK and IDevID to a registration, and the proof that IAK and
+// AK are in one TPM (PROTOCOL.md 3.3).
+func (a *Agent) addIdentity(request *registrar.RegisterRequest, version client.Version) error {
+	if a.iakCert == nil {
+		return nil
+	}
+	hashed := sha256.Sum256([]byte(a.id))
+	purpose := hashed[:]
+	if version.Compare(client.Version{Major: 2, Minor: 6}) < 0 {
+		purpose = []byte(a.id) // registrars of older versions know no other
+	}
+	tpm := a.machine.tpm
+	attest, sign, err := tpm.Certify(purpose)
+	if err != nil {
+		return fmt.Errorf("certifying the AK with the IAK: %w", err)
+	}
+	encode := base64.StdEncoding.EncodeToString
+	iakCert, idevidCert := encode(a.iakCert), encode(a.idevidCert)
+	request.IAKTPM, request.IAKCert = encode(tpm.IAKPublic()), &iakCert
+	request.IDevIDTPM, request.IDevIDCert = encode(tpm.IDevIDPublic()), &idevidCert
+	request.IAKAttest, request.IAKSign = encode(attest), encode(sign)
+	return nil
 }
 
 // registration is what the agent says of itself, in a version of the API.

@@ -1,8 +1,6 @@
 package registrar
 
 import (
-	"crypto"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -51,10 +49,11 @@ func (s *Server) register(r *serve.Request) serve.Answer {
 	if !ok || id == "" {
 		return serve.Fail(http.StatusBadRequest, invalidData)
 	}
-	if request.IAKTPM != "" || request.IDevIDTPM != "" || request.IAKCert != nil || request.IDevIDCert != nil {
-		return serve.Fail(http.StatusBadRequest, "This lab does not check device identities (IAK and IDevID): register without them")
+	device, err := s.identity(id, request)
+	var record wire.Record
+	if err == nil {
+		record, err = newRecord(id, request)
 	}
-	record, err := newRecord(id, request)
 	if err != nil {
 		s.log(fmt.Sprintf("registrar: agent %.100q: %v", id, err))
 		return serve.Fail(http.StatusBadRequest, invalidData)
@@ -71,29 +70,30 @@ func (s *Server) register(r *serve.Request) serve.Answer {
 		if !sameTPM(old.Record, record) {
 			return serve.Fail(http.StatusForbidden, otherTPM)
 		}
-		record.RegCount = old.Record.RegCount
+		record.RegCount, record.ProviderKeys = old.Record.RegCount, old.Record.ProviderKeys
 	} else {
 		s.order = append(s.order, id)
 	}
 	record.RegCount++
-	s.agents[id] = &agent{Record: record, Key: key}
+	s.agents[id] = &agent{Record: record, Key: key, Device: device}
 	return s.saved(serve.OK(wire.RegisterResult{Blob: base64.StdEncoding.EncodeToString(blob)}))
 }
 
-// newRecord checks what an agent says about its keys.
+// newRecord checks what an agent says about its EK. Errors:
+// *[RegistrationError].
 func newRecord(id string, request wire.RegisterRequest) (wire.Record, error) {
 	none := wire.Record{}
 	ekTPM, err := binary(request.EKTPM)
 	if err != nil {
-		return none, fmt.Errorf("ek_tpm: %w", err)
+		return none, refuse(CheckField, "ek_tpm", "%w", err)
 	}
 	public, err := ek.ParsePublic(ekTPM)
 	if err != nil {
-		return none, fmt.Errorf("ek_tpm: %w", err)
+		return none, refuse(CheckField, "ek_tpm", "%w", err)
 	}
 	ak, err := binary(request.AIKTPM)
 	if err != nil {
-		return none, fmt.Errorf("aik_tpm: %w", err)
+		return none, refuse(CheckField, "aik_tpm", "%w", err)
 	}
 	record := wire.Record{AgentID: id, EKTPM: base64.StdEncoding.EncodeToString(ekTPM), AIKTPM: base64.StdEncoding.EncodeToString(ak),
 		MTLSCert: request.MTLSCert, IP: request.IP}
@@ -104,10 +104,10 @@ func newRecord(id string, request wire.RegisterRequest) (wire.Record, error) {
 	if request.EKCert != nil && *request.EKCert != "" {
 		der, err := certificate(*request.EKCert)
 		if err != nil {
-			return none, fmt.Errorf("ekcert: %w", err)
+			return none, refuse(CheckField, "ekcert", "%w", err)
 		}
 		if err := certifies(der, public); err != nil {
-			return none, fmt.Errorf("ekcert: %w", err)
+			return none, err
 		}
 		text := base64.StdEncoding.EncodeToString(der)
 		record.EKCert = &text
@@ -117,13 +117,12 @@ func newRecord(id string, request wire.RegisterRequest) (wire.Record, error) {
 
 // certifies says whether a certificate is for this EK.
 func certifies(der []byte, public ek.Public) error {
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return err
-	}
-	key, ok := public.Key.(interface{ Equal(x crypto.PublicKey) bool })
-	if !ok || !key.Equal(cert.PublicKey) {
-		return errors.New("it is for another key than ek_tpm")
+	cert, err := ek.ParseCertificate(der)
+	switch {
+	case err != nil:
+		return refuse(CheckField, "ekcert", "%w", err)
+	case !cert.IsFor(public):
+		return refuse(CheckKeyMatch, "ekcert", "it is for another key than ek_tpm")
 	}
 	return nil
 }

@@ -6,8 +6,8 @@
 // It checks that an EK certificate, if there is one, is for the EK registered,
 // and that a known agent does not come back with another TPM. Like the real
 // one it does not check who issued the EK certificate: that is for the tenant.
-// Device identities (IAK and IDevID) are refused, since nothing here checks
-// them.
+// Of a device identity (IAK and IDevID) it checks who certified its keys, and
+// that its IAK has certified the AK.
 package registrar
 
 import (
@@ -37,6 +37,12 @@ type Options struct {
 	TLS *tls.Config
 	// StateFile keeps the records; empty keeps them in memory only.
 	StateFile string
+	// TPMIdentity is what an agent has to register with, one of [Identities]; ""
+	// is [IdentityDefault].
+	TPMIdentity string
+	// CertStore is the directory of certificates that vouch for device
+	// identities (tpm_cert_store of the section [tenant]); "" refuses them.
+	CertStore string
 	// Log is told what happens, in single lines; nil means nobody listens.
 	Log func(line string)
 	// Rand is the source of challenges; nil means crypto/rand.
@@ -48,6 +54,8 @@ type Server struct {
 	log   func(string)
 	rand  io.Reader
 	state string
+
+	tpmIdentity, certStore string
 
 	mu     sync.Mutex
 	agents map[string]*agent
@@ -65,6 +73,13 @@ func New(o Options) (*Server, error) {
 	}
 	if s.log == nil {
 		s.log = func(string) {}
+	}
+	s.certStore = o.CertStore
+	if s.tpmIdentity = o.TPMIdentity; s.tpmIdentity == "" {
+		s.tpmIdentity = IdentityDefault
+	}
+	if err := checkSetting(s.tpmIdentity); err != nil {
+		return nil, err
 	}
 	return s, s.load()
 }
@@ -166,6 +181,8 @@ func (s *Server) forget(id string) {
 type agent struct {
 	Record wire.Record `json:"record"`
 	Active bool        `json:"active"`
+	// Device are IAK and IDevID; nil without.
+	Device *deviceIdentity `json:"device_identity,omitempty"`
 	// Key is the text whose HMAC activates the record.
 	Key string `json:"key"`
 }

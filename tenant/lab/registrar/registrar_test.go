@@ -259,14 +259,13 @@ func TestRegisterRefuses(t *testing.T) {
 		spoil func(*wire.RegisterRequest)
 		want  string
 	}{
-		"no EK":                        {func(r *wire.RegisterRequest) { r.EKTPM = "" }, invalid},
-		"EK is no TPM2B":               {func(r *wire.RegisterRequest) { r.EKTPM = rubbish }, invalid},
-		"EK is not base64":             {func(r *wire.RegisterRequest) { r.EKTPM = "*" }, invalid},
-		"no AK":                        {func(r *wire.RegisterRequest) { r.AIKTPM = "" }, invalid},
-		"AK is no TPM2B":               {func(r *wire.RegisterRequest) { r.AIKTPM = rubbish }, invalid},
-		"certificate of another EK":    {func(r *wire.RegisterRequest) { r.EKCert = &foreign }, invalid},
-		"certificate that is none":     {func(r *wire.RegisterRequest) { r.EKCert = &rubbish }, invalid},
-		"device identity, not checked": {func(r *wire.RegisterRequest) { r.IAKTPM = r.AIKTPM }, "This lab does not check device identities (IAK and IDevID): register without them"},
+		"no EK":                     {func(r *wire.RegisterRequest) { r.EKTPM = "" }, invalid},
+		"EK is no TPM2B":            {func(r *wire.RegisterRequest) { r.EKTPM = rubbish }, invalid},
+		"EK is not base64":          {func(r *wire.RegisterRequest) { r.EKTPM = "*" }, invalid},
+		"no AK":                     {func(r *wire.RegisterRequest) { r.AIKTPM = "" }, invalid},
+		"AK is no TPM2B":            {func(r *wire.RegisterRequest) { r.AIKTPM = rubbish }, invalid},
+		"certificate of another EK": {func(r *wire.RegisterRequest) { r.EKCert = &foreign }, invalid},
+		"certificate that is none":  {func(r *wire.RegisterRequest) { r.EKCert = &rubbish }, invalid},
 	} {
 		request := requestOf(tpm)
 		c.spoil(&request)

@@ -71,11 +71,16 @@ func newEK(algorithm string, random io.Reader) (object, error) {
 
 // newAK makes a restricted signing key, as Keylime's agents do.
 func newAK(algorithm string, hash bank, random io.Reader) (object, error) {
+	return newSigning(algorithm, hash, akAttributes(), random)
+}
+
+// newSigning makes a signing key.
+func newSigning(algorithm string, hash bank, attributes tpm2.TPMAObject, random io.Reader) (object, error) {
 	private, full, err := newKey(algorithm, random)
 	if err != nil {
 		return object{}, err
 	}
-	public := tpm2.TPMTPublic{NameAlg: hash.id, ObjectAttributes: akAttributes()}
+	public := tpm2.TPMTPublic{NameAlg: hash.id, ObjectAttributes: attributes}
 	return finish(private, full, public, tpm2.TPMTSymDefObject{Algorithm: tpm2.TPMAlgNull},
 		tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSASSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSASSA, &tpm2.TPMSSigSchemeRSASSA{HashAlg: hash.id})},
 		tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: hash.id})})

@@ -47,6 +47,7 @@ const startTicks = 1000
 type TPM struct {
 	mu           sync.Mutex
 	ek, ak       object
+	iak, idevid  *object // nil: the TPM has no device identity
 	hash         bank
 	registers    map[string]*[registers][]byte
 	resetCount   uint32

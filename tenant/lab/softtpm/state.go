@@ -24,6 +24,8 @@ type state struct {
 	Version      int                 `json:"version"`
 	EK           stateKey            `json:"ek"`
 	AK           stateKey            `json:"ak"`
+	IAK          *stateKey           `json:"iak,omitempty"`
+	IDevID       *stateKey           `json:"idevid,omitempty"`
 	Hash         string              `json:"hash"`
 	PCRs         map[string][]string `json:"pcrs"` // bank -> 24 values in hex
 	Clock        uint64              `json:"clock_ms"`
@@ -42,10 +44,16 @@ func (t *TPM) Marshal() ([]byte, error) {
 	defer t.mu.Unlock()
 	s := state{Version: stateVersion, Hash: t.hash.name, PCRs: map[string][]string{},
 		Clock: t.clock(), ResetCount: t.resetCount, RestartCount: t.restartCount}
+	if t.iak != nil {
+		s.IAK, s.IDevID = &stateKey{}, &stateKey{}
+	}
 	for _, k := range []struct {
-		from object
+		from *object
 		to   *stateKey
-	}{{t.ek, &s.EK}, {t.ak, &s.AK}} {
+	}{{&t.ek, &s.EK}, {&t.ak, &s.AK}, {t.iak, s.IAK}, {t.idevid, s.IDevID}} {
+		if k.from == nil {
+			continue
+		}
 		private, err := x509.MarshalPKCS8PrivateKey(k.from.private)
 		if err != nil {
 			return nil, err
@@ -84,6 +92,20 @@ func Load(text []byte, o Options) (*TPM, error) {
 		return nil, fmt.Errorf("AK: %w", err)
 	}
 	t := &TPM{ek: ek, ak: ak, hash: hash, now: o.Now, ticks: s.Clock, resetCount: s.ResetCount, restartCount: s.RestartCount}
+	if (s.IAK == nil) != (s.IDevID == nil) {
+		return nil, errors.New("state of a software TPM: half a device identity")
+	}
+	if s.IAK != nil {
+		iak, err := s.IAK.load()
+		if err != nil {
+			return nil, fmt.Errorf("IAK: %w", err)
+		}
+		idevid, err := s.IDevID.load()
+		if err != nil {
+			return nil, fmt.Errorf("IDevID: %w", err)
+		}
+		t.iak, t.idevid = &iak, &idevid
+	}
 	t.powerOn()
 	for _, b := range banks() {
 		if len(s.PCRs[b.name]) != registers {
