@@ -464,3 +464,107 @@ func (s *upgradeSeed) change(text string, strength int) string {
 	}
 	return b.String()
 }
+
+// TestUpgradeCalls: command lines of both tools, in folders with the same files:
+// the same exit codes and INFO records, and the same files afterwards, backups
+// included.
+func TestUpgradeCalls(t *testing.T) {
+	t.Parallel()
+	b := newUpgradeBench(t)
+	old := oldConfiguration(t, b.templates)
+	for _, name := range []string{"full.json", "update.json"} {
+		b.toolBench.put(t, name, map[string]string{
+			"full.json":   `{"version": "2.1", "components": {"ca": {"cert_bits": {"section": "ca", "option": "cert_bits", "default": "1"}}, "x": {"y": {"option": "z", "default": "d"}}}, "subcomponents": {}}`,
+			"update.json": `{"version": "2.6", "type": "update", "components": {"ca": {"add": {"new": "1"}, "remove": ["cert_bits"], "replace": {"cert_state": {"section": "ca", "option": "cert_locality", "default": "x"}}}}}`,
+		}[name])
+	}
+	b.toolBench.put(t, "broken.conf", "[a]\nx\n")
+	b.toolBench.put(t, "bad.json", "{")
+	b.toolBench.put(t, "half.json", `{"version": "2.2", "type": "half", "components": {"ca": {}}}`)
+	b.toolBench.put(t, "nowhere.json", `{"version": "7.1", "components": {"ca": {}}, "subcomponents": {}}`)
+	b.toolBench.put(t, "badversion.conf", "[ca]\nversion = x\n")
+	for _, dir := range []string{"out", "two", "three"} {
+		b.toolBench.put(t, dir+"/keep", "")
+	}
+	b.toolBench.put(t, "old.conf", old)
+	with := "--templates " + b.templates
+	for _, c := range []struct {
+		args string
+		code int
+	}{
+		{"--input old.conf --out out --version 2.3 " + with, 0},
+		{"--input out/agent.conf out/verifier.conf --input out/tenant.conf out/registrar.conf out/ca.conf out/logging.conf --out out " + with, 0},
+		{"--input out/ca.conf --component ca --out out " + with, 0}, // up to date, and written
+		{"--input out/ca.conf --component ca nothing --component tenant --out two " + with, 0},
+		{"--input out/ca.conf missing.conf --out two " + with, 0},
+		{"--input old.conf --mapping full.json --component ca --out three " + with, 0},
+		{"--input out/ca.conf --mapping update.json --component ca --out three " + with, 0},
+		{"--input three/ca.conf --mapping update.json --component ca --out three " + with, 0},
+		{"--input out/ca.conf --defaults --component ca --out three " + with, 0},
+		{"--input old.conf --component nothing --out three " + with, 0},
+		{"--input missing.conf --out out " + with, 1},
+		{"--input broken.conf --out out " + with, 1},
+		{"--input badversion.conf --out out " + with, 1},
+		{"--input old.conf --out missing " + with, 1},
+		{"--input old.conf --out old.conf " + with, 1},
+		{"--input old.conf --out out --version 2 " + with, 1},
+		{"--input old.conf --out out --version 2.9 " + with, 1},
+		{"--input old.conf --out out --templates missing", 1},
+		{"--input old.conf --out out --templates old.conf", 1},
+		{"--input old.conf --out out --templates out", 1},
+		{"--input old.conf --out out --mapping missing.json " + with, 1},
+		{"--input old.conf --out out --mapping bad.json " + with, 1},
+		{"--input old.conf --out out --mapping half.json " + with, 1},
+		{"--input old.conf --out out --mapping nowhere.json " + with, 1},
+		{"--input old.conf --out out --mapping update.json " + with, 1},
+		{"--input", 2},
+		{"--component --out out", 2},
+		{"--unheard-of", 2},
+		{"old.conf", 2},
+	} {
+		args := strings.Fields(c.args)
+		theirs, ours := b.real(t, "keylime_upgrade_config", args...), b.mine(t, "keylime_upgrade_config", args...)
+		if theirs.code != c.code || ours.code != c.code {
+			t.Errorf("%s: exit codes %d and %d, want %d\n%s\n%s", c.args, theirs.code, ours.code, c.code, theirs.err, ours.err)
+		}
+		if c.code == 1 && !strings.Contains(ours.err, "error: ") {
+			t.Errorf("%s: no error is told: %s", c.args, ours.err)
+		}
+		if want, got := sorted(infoOf(theirs.err)), sorted(infoOf(ours.err)); c.code == 0 && !slices.Equal(want, got) {
+			t.Errorf("%s: INFO records: theirs\n%q\nours\n%q", c.args, want, got)
+		}
+		if diff := cmp.Diff(treeOf(t, b.theirs), treeOf(t, b.ours)); diff != "" {
+			t.Errorf("%s: files: -theirs +ours\n%s", c.args, diff)
+		}
+	}
+}
+
+// sorted is a list in the order of its texts: the real tool takes components
+// and files in the order of a set.
+func sorted(list []string) []string {
+	for i, text := range list {
+		if rest, found := strings.CutPrefix(text, "Successfully read configuration from "); found {
+			words := strings.Split(strings.Trim(rest, "[]"), ", ")
+			slices.Sort(words)
+			list[i] = strings.Join(words, ", ")
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// treeOf are the files below a folder and what they hold.
+func treeOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[name] = string(text)
+		return err
+	}))
+	return files
+}
