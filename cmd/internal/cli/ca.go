@@ -59,12 +59,12 @@ func (c *caVerbs) find(ctx context.Context) error {
 }
 
 // settings reads [ca] and the password.
-func (c *caVerbs) settings() (ca.Options, payload.Secret, error) {
+func (c *caVerbs) settings(ctx context.Context) (ca.Options, payload.Secret, error) {
 	conf, err := config.LoadCA(config.Options{Env: c.env})
 	if err != nil {
 		return ca.Options{}, payload.Secret{}, configFailure(err)
 	}
-	password, err := c.caPassword(conf)
+	password, err := c.caPassword(ctx, conf)
 	return caOptions(conf), password, err
 }
 
@@ -75,7 +75,7 @@ func (c *caVerbs) open(ctx context.Context) (*ca.CA, error) {
 	if !ca.Exists(c.dir) {
 		return nil, &caMissingError{Dir: c.dir}
 	}
-	options, password, err := c.settings()
+	options, password, err := c.settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ the key store. Keys and certificates that are in the directory are removed, whic
 				return usagef("%s holds %s, which a new authority would remove", c.dir, someOf(left)).
 					hint("name another directory, or add --force if they may go")
 			}
-			options, password, err := c.settings()
+			options, password, err := c.settings(ctx)
 			if err != nil {
 				return err
 			}
@@ -245,7 +245,7 @@ key must be in the directory.`,
 			if err != nil {
 				return err
 			}
-			options, password, err := c.settings()
+			options, password, err := c.settings(ctx)
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func (a *app) certPackage(ctx context.Context, dir, include, id string) (*tenant
 		return nil, configFailure(err)
 	}
 	a.tellConfig(c.Sources, c.SnippetDirs, c.EnvOverrides, "ca.conf")
-	password, err := a.caPassword(c)
+	password, err := a.caPassword(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +119,12 @@ func (a *app) includeFiles(dir string) ([]ca.File, error) {
 
 // caPassword is the password of the CA's key store: of the configuration, or,
 // where that says "default", asked for on the terminal.
-func (a *app) caPassword(c *config.CA) (payload.Secret, error) {
+func (a *app) caPassword(ctx context.Context, c *config.CA) (payload.Secret, error) {
 	if text := c.Password.Reveal(); text != "default" {
 		return payload.NewSecret([]byte(text)), nil
 	}
 	a.record(loggerCA, pylog.Warning, "The 'default' password option from CA configuration file cannot be used with keylime CLI (keylime_tenant or keylime_ca)")
-	password, err := a.askPassword("Please enter the password to decrypt your keystore: ")
+	password, err := a.askPassword(ctx, "Please enter the password to decrypt your keystore: ")
 	if errors.Is(err, errNoTerminal) {
 		return payload.Secret{}, &tenant.InvalidError{Kind: tenant.InvalidPayload, Object: "CA key store", Cause: "it needs a password, and there is no terminal to ask on", Err: err,
 			Hint: "set KEYLIME_CA_PASSWORD, or password in [ca] of ca.conf"}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,8 +17,9 @@ import (
 var errNoTerminal = errors.New("no terminal")
 
 // askPassword asks on the terminal, without echo. It is an error, not a
-// question to nobody, when the call has no terminal: errNoTerminal.
-func (a *app) askPassword(prompt string) (payload.Secret, error) {
+// question to nobody, when the call has no terminal: errNoTerminal. An interrupt
+// ends it.
+func (a *app) askPassword(ctx context.Context, prompt string) (payload.Secret, error) {
 	if !a.streams.InTTY {
 		return payload.Secret{}, errNoTerminal
 	}
@@ -30,20 +32,49 @@ func (a *app) askPassword(prompt string) (payload.Secret, error) {
 			return payload.Secret{}, errNoTerminal
 		}
 		fmt.Fprint(a.errOut(), prompt)
-		return readPassword(file, a.errOut())
+		return readPassword(ctx, file, a.errOut())
 	}
-	defer terminal.Close()
 	fmt.Fprint(terminal, prompt)
-	return readPassword(terminal, terminal)
+	password, err := readPassword(ctx, terminal, terminal)
+	if ctx.Err() == nil { // otherwise it is still being read
+		_ = terminal.Close()
+	}
+	return password, err
 }
 
-func readPassword(from *os.File, echo io.Writer) (payload.Secret, error) {
-	text, err := term.ReadPassword(int(from.Fd()))
-	fmt.Fprintln(echo)
+// readPassword reads a line without echo. The system call that reads cannot be
+// ended: it is left alone when the context ends, and the terminal is set back,
+// on which nothing that is typed would be seen otherwise.
+func readPassword(ctx context.Context, from *os.File, echo io.Writer) (payload.Secret, error) {
+	type answer struct {
+		text []byte
+		err  error
+	}
+	fd := int(from.Fd())
+	before, err := term.GetState(fd)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return payload.Secret{}, fmt.Errorf("reading the password: %w", err)
 	}
-	return payload.NewSecret(text), nil
+	read := make(chan answer, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		read <- answer{text, err}
+	}()
+	select {
+	case got := <-read:
+		fmt.Fprintln(echo)
+		if got.err != nil {
+			return payload.Secret{}, fmt.Errorf("reading the password: %w", got.err)
+		}
+		return payload.NewSecret(got.text), nil
+	case <-ctx.Done():
+		_ = term.Restore(fd, before) // what matters is the interrupt
+		fmt.Fprintln(echo)
+		return payload.Secret{}, fmt.Errorf("reading the password: %w", context.Cause(ctx))
+	}
 }
 
 // jsonString is text as a JSON string.

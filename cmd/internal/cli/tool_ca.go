@@ -129,7 +129,7 @@ func (t *caToolCall) settings(ctx context.Context) (caSettings, error) {
 		return caSettings{}, configFailure(err)
 	}
 	t.tellConfig(conf.Sources, conf.SnippetDirs, conf.EnvOverrides, "ca.conf")
-	password, err := t.caPassword(conf)
+	password, err := t.caPassword(ctx, conf)
 	if err != nil {
 		return caSettings{}, err
 	}
