@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -41,10 +42,10 @@ type Oneshot struct {
 	// OpenTPM opens the TPM, when all that needs none is done. The function that
 	// it returns closes it.
 	OpenTPM func(ctx context.Context) (Quoter, func() error, error)
-	// Logs reads the machine's lists, once it has quoted: what is measured in
-	// between is in the lists then, and not the other way round. It reads the
-	// IMA list if files is true, the boot log if boot is; a log that is not there
-	// is nil.
+	// Logs reads the machine's lists: the IMA list if files is true, the boot log
+	// if boot is; a log that is not there is nil. It is called twice: before
+	// anything is done, to see that they can be had, and once the TPM has quoted,
+	// so that what is measured in between is in the lists, not in the quote.
 	Logs func(files, boot bool) (*MachineEvidence, error)
 	// Tell is told what is being done; nil means nobody listens.
 	Tell func(text string)
@@ -143,7 +144,7 @@ type oneshot struct {
 // [OneshotResult.Refusal].
 func (o *Oneshot) Run(ctx context.Context, r OneshotRequest) (*OneshotResult, error) {
 	s := &oneshot{Oneshot: o, r: r, result: &OneshotResult{Schema: SchemaOneshot, Findings: []policy.Finding{}, Notes: []string{}}}
-	for _, step := range []func(context.Context) error{s.policies, s.reach, s.attest, s.lists, s.judge, s.ask} {
+	for _, step := range []func(context.Context) error{s.policies, s.lists, s.reach, s.attest, s.lists, s.judge, s.ask} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -164,7 +165,9 @@ func CheckOneshot(r OneshotRequest) error {
 }
 
 func (s *oneshot) note(format string, args ...any) {
-	s.result.Notes = append(s.result.Notes, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(s.result.Notes, text) {
+		s.result.Notes = append(s.result.Notes, text)
+	}
 }
 
 func (s *oneshot) tell(format string, args ...any) {
@@ -189,7 +192,7 @@ func (s *oneshot) reach(ctx context.Context) error {
 	}
 	switch client.KindOf(n.Err) {
 	case client.Unreachable, client.TimedOut, client.ServerUntrusted, client.ClientRefused:
-		return s.failed(n.Err, "--local judges the machine here, without a verifier")
+		return s.failed(n.Err, "")
 	}
 	if n.Version.Compare(verifier.OneshotVersion()) < 0 {
 		return s.failed(fmt.Errorf("it speaks version %s of the API, and verdicts without enrolment came with %s", n.Version, verifier.OneshotVersion()),
@@ -290,8 +293,11 @@ func (s *oneshot) ask(ctx context.Context) error {
 		v.Failures = append(v.Failures, OneshotFailure{EventID: f.Type, Words: DescribeEvent(f.Type), Context: f.Context})
 	}
 	s.result.Verifier = v
-	if v.Valid && len(s.result.Findings) > 0 {
+	switch {
+	case v.Valid && len(s.result.Findings) > 0:
 		s.note("the verifier accepts what is refused here: it may not evaluate measured boot (measured_boot_evaluate, measured_boot_policy_name), or be of another release")
+	case v.Valid && s.r.MBPolicy != nil:
+		s.note("whether the verifier has evaluated the measured-boot policy is its configuration: as it is shipped, it compares the boot log with the PCRs alone; here it was evaluated")
 	}
 	return nil
 }

@@ -73,10 +73,6 @@ func (s *oneshot) policies(context.Context) error {
 		return &InvalidError{Kind: InvalidMBPolicy, Object: object, Cause: err.Error(), Err: err, Hint: "keylime_tenant policy create measured-boot LOG makes one"}
 	case len(state.Lacks()) > 0:
 		s.note("%s accepts no boot at all: it is incomplete", object)
-	default:
-		if s.Verifier != nil {
-			s.note("whether the verifier evaluates a measured-boot policy without enrolment is its configuration (by default it compares the boot log with the PCRs alone): it is evaluated here in any case")
-		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
@@ -71,12 +72,17 @@ func (e *Error) Unwrap() error { return e.Err }
 func ofSystem(a Address, err error) *Error {
 	e := &Error{Kind: Unreachable, TPM: a.String(), Op: "opening it", Err: err}
 	var path *fs.PathError
-	if errors.As(err, &path) {
+	var call *os.SyscallError
+	switch {
+	case errors.As(err, &path):
 		e.Err = path.Err // the path is named already
+	case errors.As(err, &call):
+		e.Err = call.Err
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):
 		e.Kind = Absent
+		e.Hint = "does the emulator run? Its path is that of the socket for commands: swtpm socket --server type=unixio,path=PATH"
 		if a.Scheme == Device {
 			e.Hint = "is there a TPM 2.0, switched on in the firmware's setup? --tpm, or TPM2TOOLS_TCTI, names another one"
 		}

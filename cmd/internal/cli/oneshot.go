@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"strconv"
 	"strings"
 
@@ -190,52 +189,6 @@ func (a *app) anonymous(ctx context.Context, caCert string) (*client.Client, err
 	}
 	a.closers = append(a.closers, conn.Close)
 	return conn, nil
-}
-
-// machineLogs reads the lists that options name, or those of the kernel, which
-// need not be there.
-func (a *app) machineLogs(f *oneshotFlags) func(files, boot bool) (*tenant.MachineEvidence, error) {
-	read := func(option, path, kernel string, wanted content) ([]byte, string, error) {
-		named := path != ""
-		if !named {
-			path = kernel
-		}
-		d, err := a.openDocument(path)
-		switch {
-		case err != nil && !named && errors.Is(err, fs.ErrNotExist):
-			return nil, path, nil
-		case err != nil && errors.Is(err, fs.ErrPermission):
-			return nil, path, &advisedError{Err: err, Advice: "root alone may read it: run this as root, or name a copy with " + option}
-		case err != nil:
-			return nil, path, err
-		case d.content != wanted && d.content != contentEmpty:
-			d.close()
-			return nil, path, d.unfit(wanted.String())
-		}
-		data, err := d.bytes()
-		if data == nil {
-			data = []byte{} // it is there
-		}
-		return data, path, err
-	}
-	return func(files, boot bool) (*tenant.MachineEvidence, error) {
-		m := &tenant.MachineEvidence{Origin: "this machine", IMAListFile: f.imaLog, BootLogFile: f.bootLog}
-		var err error
-		if files {
-			if m.IMAList, m.IMAListFile, err = read("--ima-log", f.imaLog, kernelIMAList, contentIMAList); err != nil {
-				return nil, err
-			}
-		}
-		if boot {
-			if m.BootLog, m.BootLogFile, err = read("--boot-log", f.bootLog, kernelBootLog, contentBootLog); err != nil {
-				return nil, err
-			}
-			if len(m.BootLog) == 0 {
-				m.BootLog = nil // an empty file is no log
-			}
-		}
-		return m, nil
-	}
 }
 
 // tpmPassword reads a password as tpm2-tools do: str:, hex: and file: say what

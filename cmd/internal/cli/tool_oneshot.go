@@ -134,8 +134,6 @@ func oneshotTool(ctx context.Context, a *app, args []string) int {
 
 // failed writes an error and what to do about it.
 func (l *toolLog) failed(err error) int {
-	code := l.errorf("%s", render.Safe(err.Error()))
-	err = tpmFailure(err)
 	var (
 		adviser interface{ HintText() string }
 		invalid *tenant.InvalidError
@@ -143,6 +141,12 @@ func (l *toolLog) failed(err error) int {
 		server  *client.Error
 		hint    string
 	)
+	text := err.Error()
+	if errors.As(err, &step) {
+		text = string(step.Step) + ": " + step.Err.Error()
+	}
+	code := l.errorf("%s", render.Safe(text))
+	err = tpmFailure(err)
 	switch {
 	case errors.As(err, &adviser):
 		hint = adviser.HintText()
@@ -167,7 +171,7 @@ func (l *toolLog) oneshot(r *tenant.OneshotResult) int {
 	l.write("INFO", fmt.Sprintf("Verifier HTTP Response Code: %d", reply.HTTP))
 	l.write("INFO", "Verifier Response Body: "+pyjson.Repr(reply.Body))
 	for _, note := range r.Notes {
-		l.warn(render.Safe(note))
+		l.write("INFO", render.Safe(note))
 	}
 	for _, f := range r.Verifier.Failures {
 		l.errorf("%s", render.Safe(f.EventID+": "+f.Words))
