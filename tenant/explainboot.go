@@ -127,10 +127,7 @@ func (e *explainer) judgeBoot() {
 	}
 	verdict := p.Evaluate(e.log, measuredboot.EvaluateOptions{PolicyName: e.boot.file, LogName: e.evidence.logFile})
 	for _, f := range verdict.Findings {
-		switch {
-		case len(f.Command) > 2 && f.Command[2] == "merge":
-			f.Command = append(f.Command, "-o", e.boot.file)
-		case len(f.Command) > 2 && f.Command[2] == "create":
+		if len(f.Command) > 2 && f.Command[2] == "create" {
 			f.Command = append(f.Command, "-o", e.inDir(fileNewMBPolicy))
 		}
 		e.find(f)

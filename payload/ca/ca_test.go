@@ -299,6 +299,12 @@ func TestRefusals(t *testing.T) {
 	if _, err := c.Pack("nobody", false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("nobody: %v", err)
 	}
+	for what, err := range map[string]error{"revoke": errOf(c.Revoke("nobody")), "pack": errOf(c.Pack("nobody", false))} {
+		var named *Error
+		if !errors.Is(err, ErrNotFound) || !errors.As(err, &named) || named.Object != "nobody" {
+			t.Errorf("%s nobody: %v", what, err)
+		}
+	}
 	if err := c.RevokeSerial("0x3"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("serial: %v", err)
 	}
@@ -425,3 +431,5 @@ func TestInitNew(t *testing.T) {
 		t.Error(left, err)
 	}
 }
+
+func errOf[T any](_ T, err error) error { return err }

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
@@ -117,6 +118,9 @@ func (c *CA) List() ([]Certificate, error) {
 
 func (c *CA) describe(name string) (Certificate, error) {
 	cert, err := c.readCert(name + "-cert.crt")
+	if errors.Is(err, fs.ErrNotExist) {
+		return Certificate{}, &Error{Object: name, Err: fmt.Errorf("%w: %w", ErrNotFound, err)}
+	}
 	if err != nil {
 		return Certificate{}, err
 	}

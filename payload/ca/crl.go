@@ -11,7 +11,7 @@ import (
 // Revoke puts the certificate of that name on the revocation list and writes
 // the list anew. Revoking twice is no error.
 //
-// Errors: [ErrName], or the failure of a file.
+// Errors: [ErrName], [ErrNotFound], or the failure of a file.
 func (c *CA) Revoke(name string) (Certificate, error) {
 	if err := checkName(name); err != nil {
 		return Certificate{}, err

@@ -100,7 +100,7 @@ func (e *evaluation) refuse(f policy.Finding, event *eventlog.Event, r remedy) {
 	switch {
 	case r == remedyMerge:
 		f.Remedy = "if this boot is meant to be so, let the policy accept it as well"
-		f.Command = []string{"keylime_tenant", "policy", "merge", e.opts.PolicyName, e.opts.LogName}
+		f.Command = []string{"keylime_tenant", "policy", "merge", e.opts.PolicyName, e.opts.LogName, "-o", e.opts.PolicyName}
 	case r == remedySecureBoot && e.p.HasSecureBoot:
 		f.Remedy = "turn Secure Boot on in the firmware's setup; if it is meant to be off, make a policy that says so"
 		f.Command = []string{"keylime_tenant", "policy", "create", "measured-boot", e.opts.LogName, "--without-secureboot"}

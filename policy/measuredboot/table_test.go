@@ -114,7 +114,7 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s on %s: %v, want %v", of, on, got, want)
 			}
 			for _, f := range v.Findings {
-				if !slices.Equal(f.Command, []string{"keylime_tenant", "policy", "merge", "p.json", "log"}) || f.EventID != "measured_boot.policy_example" || f.Event == nil || f.PCR == nil {
+				if !slices.Equal(f.Command, []string{"keylime_tenant", "policy", "merge", "p.json", "log", "-o", "p.json"}) || f.EventID != "measured_boot.policy_example" || f.Event == nil || f.PCR == nil {
 					t.Errorf("%s on %s: %+v", of, on, f)
 				}
 			}

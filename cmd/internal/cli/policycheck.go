@@ -159,11 +159,6 @@ func (a *app) checkBoot(policyPath, logPath string, log *eventlog.Log, registers
 		return err
 	}
 	v := p.Evaluate(log, measuredboot.EvaluateOptions{PolicyName: policyPath, LogName: logPath})
-	for i := range v.Findings {
-		if c := v.Findings[i].Command; len(c) > 2 && c[2] == "merge" {
-			v.Findings[i].Command = append(c, "-o", policyPath)
-		}
-	}
 	bank, values := registers.forBoot()
 	if registers != nil {
 		if missing := measuredboot.MissingPCRs(values); missing != nil {
