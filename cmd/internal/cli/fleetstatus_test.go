@@ -64,7 +64,7 @@ func TestInstalledNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	var linked []string
-	for line := range strings.Lines(string(makefile)) {
+	for line := range strings.Lines(strings.ReplaceAll(string(makefile), "\\\n", " ")) {
 		if names, found := strings.CutPrefix(line, "TOOLS := "); found {
 			linked = strings.Fields(names)
 		}
