@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -171,7 +172,7 @@ func (c *caVerbs) packCmd() *cobra.Command {
 			}
 			one, err := authority.Pack(args[0], insecure)
 			if err != nil {
-				return fmt.Errorf("package: %w", err)
+				return c.unknown("package", err)
 			}
 			return c.show(certificateResult(one))
 		})
@@ -195,12 +196,22 @@ func (c *caVerbs) revokeCmd() *cobra.Command {
 			}
 			one, err := authority.Revoke(args[0])
 			if err != nil {
-				return fmt.Errorf("revoking: %w", err)
+				return c.unknown("revoking", err)
 			}
 			return c.show(certificateResult(one))
 		})
 	cmd.Flags().BoolVar(&serial, "serial", false, "NAME is a serial number: its certificate's file is gone")
 	return cmd
+}
+
+// unknown says where to find the names, of a certificate that is not there.
+func (c *caVerbs) unknown(what string, err error) error {
+	err = fmt.Errorf("%s: %w", what, err)
+	if !errors.Is(err, ca.ErrNotFound) {
+		return err
+	}
+	return &advisedError{Err: err, Advice: render.Command([]string{programName, "ca", "list", "--dir", c.dir}) +
+		" lists the names; ca revoke --serial is for a certificate whose file is gone"}
 }
 
 func (c *caVerbs) listCmd() *cobra.Command {
