@@ -322,6 +322,9 @@ func (e *explainer) begin(status *AgentStatus, registrarErr error) {
 		e.note("the registrar does not know it, and without its AK no quote can be verified")
 	}
 	e.mask = maskOf(e.agent.TPMPolicy)
+	if push(e.agent) {
+		e.mask |= pushedMask(e.agent)
+	}
 	if e.tpm, e.tpmErr = storedTPMPolicy(e.agent.TPMPolicy); e.tpmErr != nil {
 		e.note("the tpm_policy that the verifier holds cannot be read: %v", e.tpmErr)
 	}

@@ -56,6 +56,8 @@ type attestedTo struct {
 	judged, latest *verifier.Attestation
 	// list is the IMA list that was put together.
 	list imaList
+	// stoodStill: see standsStill.
+	stoodStill bool
 }
 
 // at is the attestation of a number, nil if the verifier no longer has it or
@@ -122,6 +124,18 @@ func (a *attestedTo) find(ctx context.Context, failed bool) error {
 
 // errNoEvidence: there are attestations, all without evidence.
 var errNoEvidence = errors.New("the verifier awaits the evidence of its first attestation")
+
+// pushedMask are the registers that a verifier asks an agent of the push model
+// for because of its policies; the mask of tpm_policy counts for nothing there.
+func pushedMask(a *verifier.Agent) (mask uint32) {
+	if a.HasRuntimePolicy != 0 {
+		mask |= imaMask
+	}
+	if a.HasMBRefstate != 0 {
+		mask |= mbMask
+	}
+	return mask
+}
 
 // fromVerifier takes the evidence that the agent has shown to the verifier.
 func (e *explainer) fromVerifier(ctx context.Context) {
@@ -257,7 +271,7 @@ func (e *explainer) concludePushed() {
 // is found.
 func (e *explainer) unexplainedRefusal() {
 	e.note("what can be between the two: a policy that has changed since; another measured_boot_policy_name than example; keys for file signatures; a clock of the TPM that has gone back")
-	if e.stoodStill() {
+	if e.pushed.stoodStill {
 		e.note("PCR 10 is the same as in the attestation that passed before, although the IMA list was sent anew: Keylime 7.14.3 takes that for a quote that does not progress (ima.quote_progress), which happens to a machine that measures the same after each boot; a file that is used after the boot ends it, and enrolling it anew takes the failure back")
 	}
 }

@@ -79,6 +79,7 @@ func (e *explainer) takeIMAList(ctx context.Context) {
 	if err != nil {
 		e.note("earlier parts of the IMA list could not be had: %s", stepText(err))
 	}
+	a.stoodStill = e.standsStill(ctx)
 	lists := joined(last, earlier)
 	a.list = lists[len(lists)-1]
 	for i := len(lists) - 1; a.list.first > 0 && a.list.start == nil && i >= 0; i-- {
@@ -208,21 +209,28 @@ func (e *explainer) leadsOn(ctx context.Context, bank string, start []byte, list
 	return err == nil && !slices.ContainsFunc(verdict.Findings, func(f policy.Finding) bool { return f.Check == runtime.CheckPCRMismatch })
 }
 
-// stoodStill says that the attestation has lines of the IMA list although its PCR
-// 10 is that of an attestation which passed before.
-func (e *explainer) stoodStill() bool {
+// lookBack bounds how many attestations before a failed one are looked at.
+const lookBack = 3
+
+// standsStill says that a failed attestation has lines of the IMA list although
+// its PCR 10 is that of the attestation which passed before.
+func (e *explainer) standsStill(ctx context.Context) bool {
+	a := e.pushed
 	now, quoted := e.evidence.proven.PCR(imaPCR)
-	part, ok := partOf(e.pushed.judged)
-	if !quoted || !ok || part.lines == 0 {
+	part, ok := partOf(a.judged)
+	if !quoted || !ok || part.lines == 0 || a.judged.Evaluation != verifier.EvaluationFail {
 		return false
 	}
-	for index, a := range e.pushed.seen {
-		if a == nil || index >= e.pushed.judged.Index || a.Evaluation != verifier.EvaluationPass {
+	for back := range lookBack {
+		before, err := a.at(ctx, a.judged.Index-1-back)
+		if err != nil {
+			return false
+		}
+		if before == nil || before.Evaluation != verifier.EvaluationPass {
 			continue
 		}
-		if before, _, proven := e.provenPCR10(a); proven && bytes.Equal(before, now) {
-			return true
-		}
+		value, _, proven := e.provenPCR10(before)
+		return proven && bytes.Equal(value, now)
 	}
 	return false
 }
