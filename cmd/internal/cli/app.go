@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -39,6 +38,9 @@ type app struct {
 	// verb is the verb that runs, for messages and results.
 	verb string
 
+	// ctx is that of the whole call, for reads that block; see readFile.
+	ctx context.Context
+
 	configured *config.Config
 	tls        *client.TLSMaterial
 	presenter  render.Presenter
@@ -52,7 +54,7 @@ type app struct {
 // newApp makes the call for an argument vector, whose first word is the name
 // the program was called by.
 func newApp(args, env []string, streams Streams) *app {
-	a := &app{name: programName, env: env, streams: streams}
+	a := &app{name: programName, env: env, streams: streams, ctx: context.Background()}
 	if len(args) > 0 {
 		a.name, a.args = strings.TrimSuffix(filepath.Base(args[0]), ".exe"), args[1:]
 	}
@@ -108,20 +110,24 @@ func (a *app) now() time.Time { return time.Now() }
 
 // readFile reads a file that an option names, once and from start to end, so
 // that pipes and process substitutions do. "-" is the standard input, which
-// can be used for one option only.
+// can be used for one option only. An interrupt ends it, and so do more than
+// [largest] bytes.
 func (a *app) readFile(option, path string) ([]byte, error) {
 	if path == "-" {
 		if a.stdinUsed != "" {
 			return nil, usagef("%s: standard input is read for %s already", option, a.stdinUsed)
 		}
 		a.stdinUsed = option
-		data, err := io.ReadAll(a.streams.In)
+		data, err := await(a.ctx, func() ([]byte, error) { return readWhole(a.streams.In) })
 		if err != nil {
 			return nil, fmt.Errorf("%s: reading standard input: %w", option, err)
 		}
 		return data, nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := await(a.ctx, func() ([]byte, error) { return readPath(path) })
+	if err != nil && a.ctx.Err() != nil {
+		return nil, fmt.Errorf("%s: reading %s: %w", option, path, err)
+	}
 	if err != nil {
 		return nil, &inputError{Option: option, Path: path, Err: err}
 	}

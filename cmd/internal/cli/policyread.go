@@ -108,11 +108,14 @@ func (a *app) openDocument(path string) (*document, error) {
 		a.stdinUsed = "a file"
 		path = "standard input"
 	} else {
-		f, err := os.Open(path)
+		f, err := await(a.ctx, func() (*os.File, error) { return os.Open(path) })
 		if err != nil {
 			return nil, unreadable(path, err)
 		}
 		in, closeIn = f, func() { _ = f.Close() } // read only
+	}
+	if f, ok := in.(*os.File); !ok || !isRegular(f) {
+		in = &patient{a.ctx, in}
 	}
 	d := &document{path: path, in: bufio.NewReaderSize(in, 64<<10), close: closeIn}
 	head, err := d.in.Peek(peeked)
@@ -129,6 +132,11 @@ func (a *app) openDocument(path string) (*document, error) {
 		d.in = bufio.NewReader(bytes.NewReader(whole))
 	}
 	return d, nil
+}
+
+func isRegular(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // bytes reads a document to its end and closes it.

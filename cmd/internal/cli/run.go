@@ -39,6 +39,7 @@ func companions() map[string]func(ctx context.Context, a *app, args []string) in
 
 // run runs the call and returns its exit code.
 func (a *app) run(ctx context.Context) int {
+	a.ctx = ctx
 	defer a.close()
 	if tool, found := companions()[a.name]; found {
 		return tool(ctx, a, a.args)
