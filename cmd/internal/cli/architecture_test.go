@@ -15,10 +15,13 @@ const module = "github.com/keylime/keylime-tenant/"
 // matching prefix of the importing package rules. "" means nothing of ours.
 // DESIGN.md section 3 draws it; arrows point downwards only.
 var allowed = map[string]string{
-	"cmd/keylime_tenant":   "cmd/internal",
-	"cmd/internal/cli":     "cmd/internal tenant client policy payload completions",
-	"cmd/internal/render":  "cmd/internal/render cmd/internal/pyjson cmd/internal/pylog tenant client policy payload",
-	"cmd/internal/config":  "cmd/internal/pyjson",
+	"cmd/keylime_tenant":  "cmd/internal",
+	"cmd/internal/cli":    "cmd/internal tenant client policy payload completions",
+	"cmd/internal/render": "cmd/internal/render cmd/internal/pyjson cmd/internal/pylog tenant client policy payload",
+	"cmd/internal/config": "cmd/internal/pyjson",
+	// Upgrades of configurations are read with the parser of configurations.
+	"cmd/internal/config/upgrade": "cmd/internal/config cmd/internal/pyjson",
+
 	"cmd/internal/classic": "cmd/internal/argparse",
 	"cmd/internal":         "cmd/internal tenant client policy payload",
 	"tenant":               "tenant client policy payload",

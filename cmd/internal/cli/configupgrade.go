@@ -159,7 +159,7 @@ func (a *app) upgradeJob(f upgradeFlags, paths []string, dry bool) (j *upgradeJo
 		}
 	}
 	if j.request.Catalog, err = openCatalog(f.templates); err != nil {
-		return nil, &usageError{Err: err}
+		return nil, &usageError{Err: err, Advice: "without --templates the program uses what it brings along"}
 	}
 	if f.mapping != "" {
 		if j.request.Mapping, err = readMapping(f.mapping); err != nil {
