@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // The names of servers, for [Config.Name].
@@ -170,7 +171,9 @@ func checkAddress(config Config) (string, error) {
 		}
 	}
 	for _, r := range host {
-		if r <= ' ' || r == 0x7f || strings.ContainsRune(`/?#@\"<>[]{}|^`+"`", r) {
+		// What does not print, U+009B for one, could command a terminal: the
+		// address stands in messages.
+		if r == ' ' || r == utf8.RuneError || !strconv.IsPrint(r) || strings.ContainsRune(`/?#@\"<>[]{}|^`+"`", r) {
 			return bad("a host name or an address is wanted, not a URL")
 		}
 	}

@@ -162,6 +162,7 @@ func TestLoadTLS(t *testing.T) {
 		{"second CA missing", func(f *TLSFiles) { f.CAFiles = append(f.CAFiles, "/no/such/ca") }, "trusted_server_ca", "/no/such/ca", "no such file"},
 		{"CA empty name", func(f *TLSFiles) { f.CAFiles = []string{""} }, "trusted_server_ca", "", "no file is configured"},
 		{"CA is a directory", func(f *TLSFiles) { f.CAFiles = []string{dir} }, "trusted_server_ca", dir, "is a directory"},
+		{"CA without end", func(f *TLSFiles) { f.CAFiles = []string{"/dev/zero"} }, "trusted_server_ca", "/dev/zero", "more than 16 MiB are too many"},
 		{"CA without certificate", func(f *TLSFiles) { f.CAFiles = []string{f.KeyFile} }, "trusted_server_ca", "", "no PEM certificate"},
 		{"CA damaged", func(f *TLSFiles) {
 			f.CAFiles = []string{write(t, dir, "bad.pem", certPEM(ca.cert)+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}
@@ -238,6 +239,7 @@ func TestAddresses(t *testing.T) {
 		port int
 	}{
 		{"", 1}, {"a", 0}, {"a", -1}, {"a", 65536}, {"http://a", 1}, {"a/b", 1}, {"a@b", 1}, {"a b", 1}, {"a\n", 1}, {"a:1", 1}, {"[a]", 1}, {"[::1", 1}, {"a?b", 1}, {"::1%", 1}, {"::1%a/b", 1},
+		{"a\u009b31m", 1}, {"a\u202eb", 1}, {"::1%\u009b", 1}, {"a\x9b", 1}, {"a\u00a0b", 1},
 	} {
 		var bad *AddressError
 		if _, err := New(Config{Host: c.host, Port: c.port}); !errors.As(err, &bad) {

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -205,7 +206,7 @@ func readFile(option, path string) ([]byte, error) {
 	bad := func(cause string, err error) ([]byte, error) {
 		return nil, &FileError{Option: option, Path: path, Cause: cause, Err: err}
 	}
-	text, err := os.ReadFile(path)
+	text, err := readLimited(path)
 	var pathError *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -217,7 +218,18 @@ func readFile(option, path string) ([]byte, error) {
 	case err != nil:
 		return bad(err.Error(), err)
 	case len(text) > fileLimit:
-		return bad(fmt.Sprintf("%d bytes are too many", len(text)), nil)
+		return bad(fmt.Sprintf("more than %d MiB are too many", fileLimit>>20), nil)
 	}
 	return text, nil
+}
+
+// readLimited reads a file, but not much more than fileLimit of it: it may have
+// no end.
+func readLimited(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	return io.ReadAll(io.LimitReader(f, fileLimit+1))
 }
