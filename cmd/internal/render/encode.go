@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,8 +21,25 @@ func writeJSON(w io.Writer, value any) error {
 	if err := encoder.Encode(value); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(escaped(b.Bytes()))
 	return err
+}
+
+// escaped is JSON in which no character commands a terminal. encoding/json
+// escapes the ASCII ones but U+007F; what is left can only be inside of strings.
+func escaped(document []byte) []byte {
+	if !bytes.ContainsFunc(document, commands) {
+		return document
+	}
+	out := make([]byte, 0, len(document)+16)
+	for _, r := range string(document) {
+		if commands(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
 }
 
 // writeYAML writes the same document as [writeJSON] as YAML: it goes through

@@ -23,7 +23,7 @@ func (m *Modern) lines(result any) error {
 			return fmt.Errorf("writing JSON: %w", err)
 		}
 	}
-	_, err := m.o.Out.Write(b.Bytes())
+	_, err := m.o.Out.Write(escaped(b.Bytes()))
 	return err
 }
 

@@ -147,9 +147,10 @@ func (m *Modern) hint(text string) {
 	}
 }
 
-// line writes one line, or several with the later ones indented.
+// line writes one line, or several with the later ones indented. Servers and
+// agents have a say in texts: nothing in them commands the terminal.
 func (m *Modern) line(label, text string) {
-	text = strings.ReplaceAll(text, "\n", "\n  ")
+	text = strings.ReplaceAll(harmless(text), "\n", "\n  ")
 	io.WriteString(m.o.Err, label+" "+text+"\n")
 }
 

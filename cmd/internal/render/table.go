@@ -71,13 +71,13 @@ func writeScreen(w io.Writer, screen Screen, p palette, columns int) error {
 			b.WriteByte('\n')
 		}
 		if section.Title != "" {
-			b.WriteString(p.bold(section.Title) + "\n")
+			b.WriteString(p.bold(harmless(section.Title)) + "\n")
 		}
 		if section.Text != "" {
-			b.WriteString(section.Text + "\n")
+			b.WriteString(harmless(section.Text) + "\n")
 		}
 		for _, f := range section.Fields {
-			value := f.Value
+			value := harmless(f.Value)
 			if room := columns - width - gap; room >= wrapMin {
 				value = breakLines(value, room)
 			}

@@ -34,6 +34,30 @@ func safeTo(text string, limit int) string {
 	return text
 }
 
+// harmless makes the characters of a text visible that command a terminal, or
+// turn the direction of what follows; lines and tabs stay. It is the last resort
+// for text that is longer than [Safe] lets pass.
+func harmless(text string) string {
+	if !strings.ContainsFunc(text, commands) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if commands(r) {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// commands says whether a terminal obeys a character instead of showing it.
+func commands(r rune) bool {
+	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
+}
+
 // messageLimit is how much of a line of a message is shown, in bytes. It is
 // longer than for a server's text, which messages repeat in part only.
 const messageLimit = 2000

@@ -1,12 +1,16 @@
 package render_test
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/keylime/keylime-tenant/cmd/internal/render"
+	"github.com/keylime/keylime-tenant/tenant"
 )
 
 func TestSafe(t *testing.T) {
@@ -87,4 +91,55 @@ func FuzzSafe(f *testing.F) {
 			t.Errorf("Safe(%q) = %q", text, got)
 		}
 	})
+}
+
+// hostile is what an agent may register for its address, or a server say.
+const hostile = "10.0.0.1\x1b]0;owned\x07\u009b31m\u202e\r\x7f"
+
+// TestNothingCommands: whatever way a text takes, nothing in it commands the
+// terminal.
+func TestNothingCommands(t *testing.T) {
+	t.Parallel()
+	shown := func(t *testing.T, what, text string) {
+		t.Helper()
+		if strings.ContainsAny(text, "\x1b\x07\u009b\u202e\r\x7f") || !strings.Contains(text, "owned") {
+			t.Errorf("%s: %q", what, text)
+		}
+	}
+	for _, e := range []tenant.Event{
+		tenant.PlainAgent{ID: "a", Host: hostile, Port: 1, Disabled: true},
+		tenant.Warning{Text: hostile},
+		tenant.AgentVersion{ID: "a", Host: hostile, Port: 1},
+		tenant.Undone{What: hostile},
+	} {
+		m, _, errs := presenter(render.Options{Verbose: true})
+		m.Event(e)
+		shown(t, fmt.Sprintf("%T", e), errs.String())
+	}
+	m, _, errs := presenter(render.Options{})
+	m.Fail("add", &tenant.UndoneError{Err: errors.New("x"), Left: []tenant.Leftover{{What: hostile}}})
+	shown(t, "what is left", errs.String())
+	for _, format := range []render.Format{render.FormatTable, render.FormatJSON, render.FormatLines} {
+		m, out, _ := presenter(render.Options{Format: format})
+		if err := m.Result("x", screen{hostile}); err != nil {
+			t.Error(err)
+		}
+		shown(t, string(format), out.String())
+		if format == render.FormatTable {
+			continue
+		}
+		var read screen
+		if err := json.Unmarshal(out.Bytes(), &read); err != nil || read.Text != hostile {
+			t.Errorf("%s: reads back as %q, %v", format, read.Text, err)
+		}
+	}
+}
+
+// screen is a result that takes no care.
+type screen struct {
+	Text string `json:"text"`
+}
+
+func (s screen) Screen() render.Screen {
+	return render.Screen{{Title: s.Text, Text: s.Text, Fields: []render.Field{{Name: "x", Value: s.Text}}}}
 }
