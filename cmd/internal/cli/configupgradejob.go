@@ -90,6 +90,9 @@ func (j *upgradeJob) make() (notices []upgradeNotice, err error) {
 		for _, k := range f.Unset {
 			notices = append(notices, j.unset(k))
 		}
+		for _, d := range f.Doubts {
+			notices = append(notices, upgradeNotice{d.Key.String(), d.Why, ""})
+		}
 		notices = append(notices, j.snippets(f)...)
 	}
 	return notices, nil

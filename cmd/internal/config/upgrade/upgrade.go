@@ -51,6 +51,8 @@ type File struct {
 	Lost []string
 	// Unset are the options of which the configuration has no value.
 	Unset []Key
+	// Doubts are values that will not be read as they were meant.
+	Doubts []Doubt
 }
 
 // Result is an upgraded configuration.
@@ -207,6 +209,10 @@ func (r *Request) file(component string, d *Document) (*File, error) {
 		if _, found := d.Get(k.Section, k.Option); !found {
 			f.Unset = append(f.Unset, k)
 		}
+	}
+	f.Doubts = readBack(f, d)
+	if component == "agent" {
+		f.Doubts = append(f.Doubts, quotedOnce(r.Input)...)
 	}
 	if t, ok := form.(*Template); ok {
 		for _, p := range t.lost(d) {
