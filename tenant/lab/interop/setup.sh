@@ -17,6 +17,8 @@ command -v jq >/dev/null 2>&1 || need="$need jq"
 [ -x $python ] || need="$need python3"
 $python -c 'import ensurepip, venv' 2>/dev/null || need="$need python3-venv"
 $python -c 'import gpg' 2>/dev/null || need="$need python3-gpg"
+command -v redis-server >/dev/null 2>&1 || need="$need redis-server"
+$python -c 'import redis' 2>/dev/null || need="$need python3-redis"
 if [ -n "$need" ]; then
     echo "interop: installing$need" >&2
     sudo=""
