@@ -209,7 +209,7 @@ func formFinding(err error) policy.Finding {
 	f := policy.Finding{Check: CheckRecord, Where: "the record", Message: "the record cannot be judged: " + err.Error()}
 	var incomplete *durable.IncompleteError
 	if errors.As(err, &incomplete) {
-		f.Remedy = "signed_attributes in verifier.conf decides what a record keeps: leave it empty, or set it to all"
+		f.Remedy = "signed_attributes in verifier.conf decides what a record keeps: leave it empty, or name there what is missing"
 	}
 	return f
 }
@@ -260,8 +260,8 @@ func (p *replayer) judge(ctx context.Context, r *ReplayedRecord, a *durable.Atte
 		}
 		r.refuse(f)
 	}
-	if len(r.Findings) > 0 && a.Clock != nil {
-		r.Clock = a.Clock.Clock // as upstream, which forgets the clock of a bad quote
+	if len(r.Findings) > 0 {
+		r.Clock = r.Before // the clock of a record that is bad says nothing
 	}
 	r.Notes = append(r.Notes, e.x.Notes...)
 	return nil

@@ -42,6 +42,8 @@ type OpenError struct {
 	Err   error
 	// Hint says what to do; may be empty.
 	Hint string
+	// Unauthorized says that the server wants another password.
+	Unauthorized bool
 }
 
 func (e *OpenError) Error() string { return "store " + e.Store + ": " + e.Err.Error() }

@@ -55,17 +55,31 @@ func openRedis(ctx context.Context, u storeURL, o Options) (Store, error) {
 	}
 	for _, words := range commands {
 		if _, err := s.conn.call(ctx, words...); err != nil {
-			hint := ""
-			if refused := serverError(""); errors.As(err, &refused) && strings.Contains(strings.ToUpper(string(refused)), "AUTH") {
-				hint = "password= in the address of the store names the file with the password"
-			} else if errors.As(err, &refused) && strings.HasPrefix(string(refused), "WRONGPASS") {
-				hint = "the password in the address of the store is not the server's"
-			}
 			_ = conn.Close()
-			return failed(fmt.Errorf("%s: %w", words[0], err), hint)
+			hint := passwordHint(err, password != "")
+			return nil, &OpenError{Store: s.name, Err: fmt.Errorf("%s: %w", words[0], err), Hint: hint, Unauthorized: hint != ""}
 		}
 	}
 	return s, nil
+}
+
+// passwordHint says what to do about a server that wants another password, ""
+// for any other failure.
+func passwordHint(err error, given bool) string {
+	refused := serverError("")
+	if !errors.As(err, &refused) {
+		return ""
+	}
+	for _, word := range []string{"NOAUTH", "WRONGPASS", "invalid password", "without any password"} {
+		switch {
+		case !strings.Contains(string(refused), word):
+		case given:
+			return "the password in the address of the store is not the server's"
+		default:
+			return "password= in the address of the store names the file with the password"
+		}
+	}
+	return ""
 }
 
 // secret is a password as upstream finds it: the content of a file, or the value

@@ -186,6 +186,8 @@ func storeFailure(err error) error {
 		return err
 	case errors.As(err, &unsupported):
 		return &statusError{Code: exitUsage, Err: err}
+	case errors.As(err, &closed) && closed.Unauthorized:
+		return &statusError{Code: exitAuth, Err: err}
 	case errors.As(err, &closed) && errors.As(err, &network):
 		return &statusError{Code: exitUnreachable, Err: err}
 	case errors.As(err, &closed) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
