@@ -78,6 +78,8 @@ type enrolment struct {
 	// the old enrolment, the new one.
 	uGiven          bool
 	removed, posted outcome
+	// absent: the verifier was asked after a lost answer and has no enrolment.
+	absent bool
 	// keyProven says that the agent has shown that it holds K.
 	keyProven bool
 	// stays says that the new enrolment is kept although the run has failed.

@@ -68,7 +68,7 @@ func (e *enrolment) agentHolds() string {
 	switch {
 	case e.keyProven:
 		return "the agent has the payload"
-	case e.posted > refused:
+	case e.posted > refused && !e.absent:
 		return "the agent holds its share of a key, and has the payload if the verifier has accepted a quote of it meanwhile"
 	}
 	return "the agent holds its share of a key that nobody can complete; it is gone when the agent restarts"
@@ -89,12 +89,18 @@ func (e *enrolment) undoPost(ctx context.Context, report *UndoneError) (gone boo
 	}
 	if e.posted == unsure {
 		found, err := e.t.look(ctx, id)
+		if err == nil && found == nil && e.t.sleep(ctx, undoPause) == nil {
+			// The request may have been on its way still.
+			found, err = e.t.look(ctx, id)
+		}
 		switch {
 		case err != nil:
 			report.Left = append(report.Left, Leftover{Command: deleteCommand(id),
 				What: fmt.Sprintf("the agent may be enrolled: the answer of the verifier is lost, and it cannot be asked (%v)", err)})
 			return false
 		case found == nil:
+			e.absent = true
+			report.Left = append(report.Left, Leftover{What: "nothing on the verifier: it was asked after that, and does not have the agent"})
 			return true
 		case !e.ours(found):
 			report.Left = append(report.Left, Leftover{What: "the agent is enrolled by somebody else in the meantime; that enrolment was left alone"})

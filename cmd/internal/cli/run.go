@@ -77,6 +77,9 @@ func (a *app) run(ctx context.Context) int {
 		return exitOK
 	}
 	err = a.nearAgent(ctx, err)
+	if a.compat() && errors.Is(err, errInterrupted) {
+		err = &classicInterrupt{err}
+	}
 	a.fail(args, err)
 	switch {
 	case a.compat() && compat.Forgiven(a.verb, err):

@@ -272,6 +272,19 @@ func (e *inputError) Error() string {
 
 func (e *inputError) Unwrap() error { return e.Err }
 
+// classicInterrupt makes the compat renderer say that a call was interrupted,
+// and in what; the Python tenant ends in a traceback then.
+type classicInterrupt struct{ Err error }
+
+func (e *classicInterrupt) Error() string { return e.Err.Error() }
+func (e *classicInterrupt) Unwrap() error { return e.Err }
+
+// Classic is the record.
+func (e *classicInterrupt) Classic() string {
+	text := strings.TrimPrefix(e.Err.Error(), errInterrupted.Error()+": ")
+	return errInterrupted.Error() + ": " + strings.TrimSuffix(text, ": "+errInterrupted.Error())
+}
+
 // interruptedError is whatever a signal has made of a call.
 type interruptedError struct{ Err error }
 

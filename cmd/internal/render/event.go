@@ -102,6 +102,8 @@ func stepOf(e tenant.Event) string {
 		return fmt.Sprintf("waiting for the first attestation: state %s", orDash(e.State))
 	case tenant.Attested:
 		return fmt.Sprintf("attested after %s", Duration(e.After.Round(100*time.Millisecond)))
+	case tenant.Undoing:
+		return fmt.Sprintf("taking back what was done for agent %s (Ctrl-C now leaves it half done)", e.ID)
 	case tenant.Undone:
 		return "undone: " + e.What
 	}
