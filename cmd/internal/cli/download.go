@@ -16,9 +16,30 @@ import (
 // downloadLimit is the largest file that is fetched, in bytes: 64 MiB.
 const downloadLimit = 64 << 20
 
+// warnUnvouched is the warning about a download that anybody may have changed.
+const warnUnvouched tenant.WarningKind = "unvouched"
+
+// unvouched refuses, or in the classic grammar warns of, a download for which
+// the caller has neither checksum nor signature, over a connection that does not
+// vouch for it either.
+func (a *app) unvouched(option, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return nil // https vouches for it, and everything else is refused anyway
+	}
+	if !a.compat() {
+		return usagef("%s %s: nothing vouches for what is fetched over plain HTTP: whoever is in between can change it", option, u.Redacted()).
+			hint("name an https address, or fetch it, check it, and give the file")
+	}
+	a.present().Event(tenant.Warning{Kind: warnUnvouched, Object: option,
+		Text: "nothing vouches for what is fetched from " + u.Redacted() + ": whoever is in between can change it"})
+	return nil
+}
+
 // download fetches what an option names by a URL. What vouches for the content
-// is not this connection, which trusts the authorities of the system, but the
-// checksum or signature that the caller checks.
+// is first of all the checksum or signature that the caller checks; where there
+// is none (see [app.unvouched]) it is this connection, which trusts the
+// authorities of the system.
 //
 // Redirects are not followed: the host that was named is the one that answers.
 // Proxies of the environment are not used. Failures are [client.Error], a URL

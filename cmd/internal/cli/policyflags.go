@@ -136,6 +136,11 @@ func (p *policyFlags) fetch(ctx context.Context, a *app, in *tenant.PolicyInput)
 		if remote.address == "" {
 			continue
 		}
+		if remote.option == "--allowlist-url" { // a policy has a checksum
+			if err := a.unvouched(remote.option, remote.address); err != nil {
+				return err
+			}
+		}
 		got, err := a.download(ctx, remote.option, remote.address)
 		if err != nil {
 			return err
@@ -145,8 +150,31 @@ func (p *policyFlags) fetch(ctx context.Context, a *app, in *tenant.PolicyInput)
 	return nil
 }
 
+// unused refuses signatures and keys of them that belong to no key: a key whose
+// signature was given in the wrong option would be taken unchecked.
+func (p *policyFlags) unused() error {
+	for _, list := range []struct {
+		option, keyOption string
+		given, keys       []string
+	}{
+		{"--signature-verification-key-sig", "--signature-verification-key", p.keySignatures, p.keys},
+		{"--signature-verification-key-sig-key", "--signature-verification-key", p.keySignatureKeys, p.keys},
+		{"--signature-verification-key-sig-url", "--signature-verification-key-url", p.keySignatureURLs, p.keyURLs},
+		{"--signature-verification-key-sig-url-key", "--signature-verification-key-url", p.keyURLSigKeys, p.keyURLs},
+	} {
+		if n := len(list.keys); len(list.given) > n {
+			return &tenant.InvalidError{Kind: tenant.InvalidSignature, Object: list.option + " " + list.given[n],
+				Cause: "there is no key that it belongs to", Hint: "each belongs to the " + list.keyOption + " at the same place"}
+		}
+	}
+	return nil
+}
+
 // imaKeys reads the keys and, position by position, their signatures.
 func (p *policyFlags) imaKeys(ctx context.Context, a *app) ([]tenant.KeyInput, error) {
+	if err := p.unused(); err != nil {
+		return nil, err
+	}
 	var keys []tenant.KeyInput
 	for i, path := range p.keys {
 		key, err := a.input("--signature-verification-key", path)
@@ -163,6 +191,11 @@ func (p *policyFlags) imaKeys(ctx context.Context, a *app) ([]tenant.KeyInput, e
 		keys = append(keys, in)
 	}
 	for i, address := range p.keyURLs {
+		if at(p.keySignatureURLs, i) == "" {
+			if err := a.unvouched("--signature-verification-key-url", address); err != nil {
+				return nil, err
+			}
+		}
 		got, err := a.download(ctx, "--signature-verification-key-url", address)
 		if err != nil {
 			return nil, err
