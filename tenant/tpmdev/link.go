@@ -22,7 +22,7 @@ const (
 	commandLimit = 2 * time.Minute
 	// commandGrace is how long a command that runs is waited for after the caller
 	// has given up: what it makes has to be flushed.
-	commandGrace = 10 * time.Second
+	commandGrace = 5 * time.Second
 	// busyTries and busyPause are for a TPM that says it is busy with itself.
 	busyTries = 50
 	busyPause = 20 * time.Millisecond
@@ -47,10 +47,14 @@ var _ transport.TPM = bound{}
 // Send sends a command, again while the TPM is busy with itself.
 func (b bound) Send(command []byte) ([]byte, error) {
 	for try := 1; ; try++ {
-		if err := b.ctx.Err(); err != nil {
-			return nil, b.t.broken(context.Cause(b.ctx))
+		if b.ctx.Err() != nil {
+			return nil, &Error{Kind: Failed, TPM: b.t.name, Err: context.Cause(b.ctx)}
 		}
 		response, err := b.t.link.exchange(b.ctx, command)
+		if err != nil && b.ctx.Err() != nil {
+			// The caller's patience was over first.
+			return nil, &Error{Kind: Failed, TPM: b.t.name, Err: fmt.Errorf("%w, and it does not answer: %w", context.Cause(b.ctx), err)}
+		}
 		if err != nil {
 			return nil, b.t.broken(err)
 		}
@@ -68,11 +72,8 @@ func (b bound) Send(command []byte) ([]byte, error) {
 	}
 }
 
-// broken is the failure of a connection, or the end of the caller's patience.
+// broken is the failure of a connection.
 func (t *TPM) broken(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &Error{Kind: Failed, TPM: t.name, Err: err}
-	}
 	known := new(Error)
 	if errors.As(err, &known) {
 		return err

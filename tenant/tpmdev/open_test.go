@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/keylime/keylime-tenant/tenant/lab/softtpm"
 	"github.com/keylime/keylime-tenant/tenant/quote"
@@ -254,4 +255,34 @@ func TestLost(t *testing.T) {
 	if _, err := s.exchange(context.Background(), command); err == nil || !strings.Contains(err.Error(), "in the middle of an answer") {
 		t.Error(err)
 	}
+}
+
+// TestGivenUp: a caller who gives up on a TPM that does not answer is not kept
+// for ever, and learns that it was he who ended it.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	given := errors.New("given up")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		_, _ = io.ReadFull(theirs, make([]byte, headerOctets)) // and no answer
+		cancel(given)
+	}()
+	tpm := &TPM{name: "silent", link: &socket{conn: impatient{ours}}}
+	_, err := tpm.Attest(ctx, Request{PCRs: boot})
+	if !errors.Is(err, given) {
+		t.Error(err)
+	}
+}
+
+// impatient is a connection on which every limit of time is over at once, save
+// the first.
+type impatient struct{ net.Conn }
+
+func (i impatient) SetDeadline(at time.Time) error {
+	if time.Until(at) <= commandGrace {
+		at = time.Now()
+	}
+	return i.Conn.SetDeadline(at)
 }

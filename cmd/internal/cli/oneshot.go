@@ -51,17 +51,20 @@ client certificate for this question, so its CA is all that is needed: --verifie
 What it says holds for this moment, and for whoever believes this machine: nobody has seen
 that AK and EK are in one TPM, or that it is a real one. For that, enrol the machine.
 
+In a lab the directory of an agent has the socket of its TPM, tpm.sock, and its lists.
+
 Exit code: 0 if the machine is accepted, 3 if the verifier or the judgement here refuses it,
 4 if TPM or verifier want other credentials, 6 if one of them is not reached.`,
 		`keylime_tenant oneshot --runtime-policy policy.json --verifier-cacert cacert.crt -v 10.0.0.1
 keylime_tenant oneshot --local --mb-policy refstate.json
 keylime_tenant oneshot --local --tpm-policy '{"7": ["65caf8dd..."]}' -o json
-TPM2TOOLS_TCTI=swtpm:path=/run/swtpm.sock keylime_tenant oneshot --local --tpm-policy pcrs.json`,
+keylime_tenant oneshot --tpm swtpm:path=lab/agent-1/tpm.sock --runtime-policy policy.json \
+    --ima-log lab/agent-1/ascii_runtime_measurements --boot-log lab/agent-1/binary_bios_measurements`,
 		noArgs, func(ctx context.Context, _ []string) error { return a.oneshot(ctx, &f) })
 	o := options{flags: cmd.Flags(), section: "Policies (at least one)"}
 	o.text(&f.runtime, "runtime-policy", "", "FILE", "files of the IMA list that are allowed, plain or signed")
 	o.text(&f.mb, "mb-policy", "", "FILE", "boots that are accepted (reference state)")
-	o.text(&f.tpmPolicy, "tpm-policy", "", "FILE|JSON", "values that PCRs may have: a file, or the JSON itself")
+	o.text(&f.tpmPolicy, "tpm-policy", "", "FILE", "values that PCRs may have; the JSON itself will do too")
 	o.section = "Verifier (-v and --cvport say where)"
 	o.on(&f.local, "local", "", "judge here alone, without a verifier")
 	o.text(&f.caCert, "verifier-cacert", "", "FILE", "the CA of its certificate (trusted_server_ca)")
@@ -69,9 +72,9 @@ TPM2TOOLS_TCTI=swtpm:path=/run/swtpm.sock keylime_tenant oneshot --local --tpm-p
 	o.text(&f.tpm, "tpm", "", "ADDRESS", "device:/dev/tpmrm0 (default), device:/dev/tpm0, swtpm:path=SOCKET, swtpm:host=HOST,port=PORT or mssim:host=HOST,port=PORT ("+tpmVariable+")")
 	o.text(&f.ekHandle, "ek-handle", "", "HANDLE", "use the EK at this handle, such as 0x81010001, instead of making one")
 	o.text(&f.password, "tpm-endorsement-pw", "", "PASSWORD", "of the endorsement hierarchy; file:PATH reads it from a file, hex: and str: are as in tpm2-tools")
-	o.text(&f.hash, "tpm-hash-algorithm", "", "NAME", "bank of PCRs, and hash of the signature: sha256 (default), sha384, sha512 or sha1")
-	o.text(&f.keys, "tpm-encryption-algorithm", "", "NAME", "kind of the keys: rsa (default) or ecc")
-	o.text(&f.signing, "tpm-signing-algorithm", "", "NAME", "rsassa or ecdsa (default: what goes with the kind)")
+	o.text(&f.hash, "tpm-hash-algorithm", "", "sha256|sha384|sha512|sha1", "bank of PCRs, and hash of the signature (default sha256)")
+	o.text(&f.keys, "tpm-encryption-algorithm", "", "rsa|ecc", "kind of the keys (default rsa)")
+	o.text(&f.signing, "tpm-signing-algorithm", "", "rsassa|ecdsa", "scheme of the signature (default: what goes with the keys)")
 	o.section = "Lists of the machine"
 	o.text(&f.imaLog, "ima-log", "", "FILE", "IMA list in its ASCII form (default "+kernelIMAList+")")
 	o.text(&f.bootLog, "boot-log", "", "FILE", "boot log (default "+kernelBootLog+")")
