@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -192,6 +193,9 @@ func (a *app) upgradeInput(j *upgradeJob, paths []string) error {
 	for _, path := range paths {
 		if len(upgrade.Existing([]string{path})) == 0 {
 			return &fileError{Path: path, Cause: "there is no such file"}
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return &fileError{Path: path, Cause: "this is a directory", Advice: "name the files in it, such as " + path + "/*.conf"}
 		}
 	}
 	d, read, unread, err := upgrade.ReadFiles(paths)

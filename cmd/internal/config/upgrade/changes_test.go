@@ -59,6 +59,7 @@ func TestChanges(t *testing.T) {
 		{"unknown in DEFAULT", old, "DEFAULT.y", nil, ChangeUnknown, "1", "nil", "", "no version has this section", true},
 		{"unknown in an old section", old, "cloud_verifier.odd", []string{"verifier"}, ChangeUnknown, "1", "nil", "", "no version has this option", true},
 		{"of another component", newer, "tenant.odd", []string{"agent"}, "", "", "", "", "", false},
+		{"unknown section, one component", old, "odd.x", []string{"verifier"}, "", "", "", "", "", false},
 		{"same", newer, "agent.ip", nil, "", "", "", "", "", false},
 		{"quotes are no change", newer, "agent.contact_ip", nil, "", "", "", "", "", false},
 		{"rewritten", "[tenant]\naccept_tpm_hash_algs = sha1\n", "tenant.accept_tpm_hash_algs", nil, ChangeRewritten, "sha1", "['sha1']", "", "form", false},
@@ -98,6 +99,7 @@ func TestShown(t *testing.T) {
 		{"ip", "geheim", "geheim"},
 		{"database_url", "mysql+pymysql://kl:ge@he:im@db:3306/x?charset=utf8", "mysql+pymysql://kl:" + redacted + "@db:3306/x?charset=utf8"},
 		{"database_url", "sqlite:///var/lib/x.sqlite", "sqlite:///var/lib/x.sqlite"},
+		{"persistent_store_url", "redis://u:geheim@h?password=geheim", "redis://u:" + redacted + "@h?password=" + redacted},
 		{"webhook_url", "https://u@h/p@q", "https://u@h/p@q"},
 		{"webhook_url", "http://h/a:b@c", "http://h/a:" + redacted + "@c"}, // a slash may be part of the password
 		{"persistent_store_url", "redis://127.0.0.1:6379?db=10&password=geheim&prefix=x", "redis://127.0.0.1:6379?db=10&password=" + redacted + "&prefix=x"},

@@ -295,9 +295,12 @@ func TestFullMapping(t *testing.T) {
 			t.Errorf("%s: sections %q", c.name, got)
 		}
 	}
+	quoted := mapping(t, `{"version": "2.6", "components": {"agent": {"ip": {"section": "old", "option": "ip", "default": "\" d "}}}, "subcomponents": {}}`)
+	res, _ := run(t, &Request{Catalog: &everything{}, Input: NewDocument(), Mapping: quoted})
+	get(t, res.Config, "agent.ip", "d") // quotes of a mapping do not count either
 	// A section that is new enough stays as it is, and so does what belongs to it.
 	r := &Request{Catalog: &everything{}, Input: parse(t, "[agent]\nversion = 2.7\nodd = 1\n[sub]\ny = 1\n"), Mapping: m}
-	res, _ := run(t, r)
+	res, _ = run(t, r)
 	if got := values(res.Config, "agent"); !maps.Equal(got, map[string]string{"odd": "1"}) {
 		t.Errorf("[agent] is %v", got)
 	}
