@@ -28,6 +28,7 @@ var allowed = map[string]string{
 	"tenant/quote":         "",
 	"tenant/ek":            "",
 	"tenant/doctor":        "tenant/ek client",
+	"tenant/tpmdev":        "tenant/quote",
 	"tenant/lab":           "tenant client policy payload",
 	"tenant/lab/softtpm":   "tenant/quote tenant/ek",
 	"client":               "client",
