@@ -18,7 +18,7 @@ const (
 	TooShort Kind = "too-short"
 	// NotAuthentic: a sealed text was made with another key, or changed since.
 	NotAuthentic Kind = "not-authentic"
-	// BadTransportKey: not the PEM of an RSA public key of at least 2048 bits.
+	// BadTransportKey: not the PEM of an RSA public key of 2048 to 16384 bits.
 	BadTransportKey Kind = "transport-key"
 	// NoRandomness: the source of random bytes failed.
 	NoRandomness Kind = "randomness"

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -187,7 +188,9 @@ func TestSealShareRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	huge := rsa.PublicKey{N: new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 16384), big.NewInt(1)), E: 65537}
 	for name, text := range map[string]string{
+		"huge":    publicPEM(t, &huge), // of a size that takes hours an interrupt would not end it
 		"nothing": "", "no PEM": "hello", "small": publicPEM(t, &small.PublicKey), "EC": publicPEM(t, &ec.PublicKey),
 		"another kind": strings.ReplaceAll(publicPEM(t, &small.PublicKey), "PUBLIC KEY", "CERTIFICATE"),
 		"damaged":      "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",

@@ -16,6 +16,10 @@ import (
 // RSA-2048 (PROTOCOL.md 5.4).
 const minTransportBits = 2048
 
+// maxTransportBits is the largest one, OpenSSL's limit: what an agent has chosen
+// must not make us compute for hours, which no interrupt would end.
+const maxTransportBits = 16384
+
 // SealShare encrypts U or V to the transport key of an agent: base64 of
 // RSA-OAEP with SHA-1 and MGF1-SHA-1, without label (PROTOCOL.md 7.1). SHA-1 is
 // what agents speak; in OAEP its collisions do no harm. random nil means
@@ -79,8 +83,11 @@ func parseTransportKey(text string) (*rsa.PublicKey, error) {
 	if !ok {
 		return nil, bad("not an RSA key", nil)
 	}
-	if bits := key.N.BitLen(); bits < minTransportBits {
+	switch bits := key.N.BitLen(); {
+	case bits < minTransportBits:
 		return nil, bad(fmt.Sprintf("%d bits are too few", bits), nil)
+	case bits > maxTransportBits:
+		return nil, bad(fmt.Sprintf("%d bits are too many", bits), nil)
 	}
 	return key, nil
 }
