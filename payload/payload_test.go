@@ -13,8 +13,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"os"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 
