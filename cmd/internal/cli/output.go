@@ -38,6 +38,9 @@ func (a *app) writeFile(path string, content []byte, mode os.FileMode) error {
 		return writeThrough(path, content)
 	}
 	// A link is followed, so that it stays one.
+	if err := mayFollow(path); err != nil {
+		return &outputError{Path: path, Err: err}
+	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
