@@ -131,17 +131,15 @@ type ChosenParameters struct {
 type EvidenceData struct {
 	// Message is the TPMS_ATTEST, Signature the TPMT_SIGNATURE, SubjectData the
 	// PCR blob of PROTOCOL.md 5.2; all base64.
-	Message     string   `json:"message,omitempty"`
-	Signature   string   `json:"signature,omitempty"`
-	SubjectData Blob     `json:"subject_data,omitempty"`
-	EntryCount  *int     `json:"entry_count,omitempty"`
-	Entries     *string  `json:"entries,omitempty"`
-	Meta        *RawMeta `json:"meta,omitempty"`
+	Message     string  `json:"message,omitempty"`
+	Signature   string  `json:"signature,omitempty"`
+	SubjectData Blob    `json:"subject_data,omitempty"`
+	EntryCount  *int    `json:"entry_count,omitempty"`
+	Entries     *string `json:"entries,omitempty"`
+	// Meta is what the verifier adds: the PCRs and the clock of a quote as it reads
+	// them.
+	Meta json.RawMessage `json:"meta,omitempty"`
 }
-
-// RawMeta is what the verifier adds to evidence: the PCRs and the clock of a
-// quote as it reads them.
-type RawMeta = json.RawMessage
 
 // Subjects are numbers of PCRs, for each bank. The protocol allows lists too,
 // which no TPM needs: they are read as nothing.

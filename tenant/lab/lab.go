@@ -9,10 +9,8 @@
 // evidence (boot log and IMA list), and what it reports can be changed
 // ([Tampering]) so that people see attestation fail, and why.
 //
-// A lab of the push model ([Options.Push]) shows a tenant all that a verifier in
-// push mode does. Its agents attest themselves, by handing their evidence over
-// within the process, where it is judged as in the pull model: the session
-// protocol (API 3.0) is not spoken, so that other agents cannot take part.
+// A lab of the push model ([Options.Push]) has a verifier in push mode, to which
+// its agents attest themselves by the session protocol (API 3.0), as others may.
 //
 // It is for learning, demonstrations and tests. It is no production server:
 // TPMs are software, keys lie in files, and every agent runs as the user who
@@ -190,7 +188,7 @@ func (l *Lab) start(ctx context.Context, o Options, boot recorded.Boot, log func
 		return fmt.Errorf("lab: %w", err)
 	}
 	l.verifier, err = startOn([]int{l.settings.VerifierPort}, func(ports []int) (*verifier.Server, error) {
-		return verifier.Start(verifier.Options{Host: host, Port: ports[0], TLS: serverTLS, Agents: agents, Push: l.settings.Push,
+		return verifier.Start(verifier.Options{Host: host, Port: ports[0], TLS: serverTLS, Agents: agents, Push: l.settings.Push, SessionLimit: sessionLimit,
 			Interval: o.Interval, RetryInterval: max(o.Interval, shortestRetry), StateFile: filepath.Join(l.dir, "verifier.json"), Log: log})
 	})
 	if err != nil {

@@ -45,12 +45,10 @@ type member struct {
 	// for a verifier to notice, as with a real machine. One that does not notice
 	// expects the old transport key.
 	rest time.Duration
-	// verifier is who the agent attests itself to, every interval; nil outside
-	// of the push model.
-	verifier agent.Attestor
+	// push: it attests itself to the verifier of its configuration, every interval
+	// where that tells no time.
+	push     bool
 	interval time.Duration
-	// push: it attests itself to the verifier of its configuration.
-	push bool
 
 	mu      sync.Mutex
 	machine *agent.Machine
@@ -74,7 +72,7 @@ func (l *Lab) startMembers(ctx context.Context, o Options, boot recorded.Boot, e
 		m.rest = o.Interval * 3 / 2
 		if l.settings.Push {
 			m.conf = func(int) [][2]string { return l.pushOptions(n) }
-			m.verifier, m.interval = l.verifier, o.Interval
+			m.push, m.interval = true, o.Interval
 		} else {
 			m.known.Port = l.settings.agentPort(n)
 		}
@@ -147,11 +145,11 @@ func (m *member) run(ctx context.Context) error {
 		return err
 	}
 	m.running, err = agent.Start(ctx, agent.Options{Config: config, Machine: m.machine, EKCertPEM: certPEM, IAKCert: iak, IDevIDCert: idevid, Env: scriptEnv(m.env), Log: m.log,
-		Push: m.push, Attestor: m.verifier, AttestEvery: m.interval})
+		Push: m.push, AttestEvery: m.interval})
 	if err != nil {
 		return err
 	}
-	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir, Push: m.push || m.verifier != nil}
+	m.known = AgentInfo{ID: m.running.ID(), Host: config.IP, Port: m.running.Port(), Dir: m.dir, Push: m.push}
 	if m.socket == nil {
 		if m.socket, err = serveTPM(m.dir, m.machine.TPM(), m.log); err != nil {
 			return errors.Join(err, m.stopLocked())

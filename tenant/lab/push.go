@@ -6,6 +6,10 @@ import (
 	"strconv"
 )
 
+// sessionLimit is how many sessions an agent of a lab may ask for within a minute:
+// time passes faster there than where upstream's limit comes from.
+const sessionLimit = 600
+
 // ErrModel: the directory holds a lab of the other model.
 var ErrModel = errors.New("the lab there is one of the pull model")
 
@@ -37,5 +41,7 @@ func (l *Lab) pushOptions(n int) [][2]string {
 		{"contact_port", strconv.Itoa(pushContactPort)},
 		{"registrar_ip", strconv.Quote(host)},
 		{"registrar_port", strconv.Itoa(l.registrar.Port())},
+		{"verifier_url", strconv.Quote("https://" + l.VerifierAddr())},
+		{"verifier_tls_ca_cert", strconv.Quote(l.caFile())},
 	}
 }

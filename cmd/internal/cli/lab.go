@@ -28,10 +28,9 @@ func newLabCmd(a *app) *cobra.Command {
 on loopback, in one process, with a throw-away CA. It speaks the real protocol over
 real TLS, quotes are really signed and verified, and policies are really evaluated.
 
-With --push the verifier runs in push mode: it asks nobody, and the agents attest themselves.
-They hand their evidence over inside this process, where it is judged like any other; the
-session protocol of push attestation (API 3.0) is not spoken, so that agents of another
-making cannot attest themselves to this verifier. A tenant sees no difference.
+With --push the verifier runs in push mode: it asks nobody, and the agents attest themselves
+by the protocol of API 3.0, as agents of another making may. explain judges such an agent by
+what it has shown the verifier.
 
 The agents boot from a boot log and an IMA list that were recorded on a virtual machine.
 It is for learning, demos and tests, and is no production server: payload scripts run

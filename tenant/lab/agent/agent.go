@@ -40,10 +40,8 @@ type Options struct {
 	// Push makes it an agent of the push model, which listens to nobody and
 	// attests itself to the verifier of its configuration (verifier_url).
 	Push bool
-	// Attestor makes it an agent of the push model, which listens to nobody and
-	// attests itself to this verifier every AttestEvery (0: 2 s); nil means that
-	// it is asked.
-	Attestor    Attestor
+	// AttestEvery is the time between two attestations of such an agent where the
+	// verifier tells none, 0 for 2 s.
 	AttestEvery time.Duration
 	// Log is told what happens, in single lines, from any goroutine; nil means
 	// nobody listens.
@@ -105,6 +103,11 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 	if err := a.config.check(); err != nil {
 		return nil, err
 	}
+	if o.Push { // before anybody is told of the agent
+		if _, _, err := splitVerifierURL(a.config.VerifierURL); err != nil {
+			return nil, badVerifierURL(err)
+		}
+	}
 	var err error
 	if a.id, err = a.agentID(); err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 		return nil, err
 	}
 	a.workCtx, a.stopWork = context.WithCancel(context.Background())
-	if o.Attestor == nil && !o.Push {
+	if !o.Push {
 		if err := a.listen(); err != nil {
 			a.stopWork()
 			return nil, err
@@ -129,9 +132,6 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 		return nil, errors.Join(fmt.Errorf("agent %s: registering with %s: %w", a.id, a.registrarAddr(), err), a.Close())
 	}
 	a.logf("registered with %s and activated", a.registrarAddr())
-	if o.Attestor != nil {
-		a.attest(o.Attestor, o.AttestEvery)
-	}
 	if o.Push {
 		if err := a.pushTo(o.AttestEvery); err != nil {
 			return nil, errors.Join(err, a.Close())

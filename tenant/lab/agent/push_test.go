@@ -1,105 +1,258 @@
 package agent_test
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	wire "github.com/keylime/keylime-tenant/client/agent"
+	"github.com/keylime/keylime-tenant/client"
+	wire "github.com/keylime/keylime-tenant/client/verifier"
 	"github.com/keylime/keylime-tenant/tenant/lab/agent"
+	"github.com/keylime/keylime-tenant/tenant/lab/pki"
+	"github.com/keylime/keylime-tenant/tenant/lab/recorded"
 	"github.com/keylime/keylime-tenant/tenant/lab/registrar"
-	"github.com/keylime/keylime-tenant/tenant/quote"
+	"github.com/keylime/keylime-tenant/tenant/lab/serve"
+	"github.com/keylime/keylime-tenant/tenant/lab/verifier"
 )
 
-// fakeAttestor wants evidence while it has a nonce.
-type fakeAttestor struct {
+// pushWorld is a registrar, a verifier in push mode and an agent that attests
+// itself.
+type pushWorld struct {
+	t        *testing.T
+	verifier *verifier.Server
+	admin    *wire.Client
+	config   agent.Config
+	machine  *agent.Machine
+
 	mu    sync.Mutex
-	want  wire.IntegrityRequest
-	shown []*wire.IntegrityQuote
+	lines []string
 }
 
-func (f *fakeAttestor) Challenge(id string) (wire.IntegrityRequest, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.want.Nonce == "" || id != "pusher" {
-		return wire.IntegrityRequest{}, errors.New("nothing is wanted")
+func newPushWorld(t *testing.T, change func(*verifier.Options)) *pushWorld {
+	t.Helper()
+	w := &pushWorld{t: t, machine: newMachine(t, "sb-on", "")}
+	ca, err := pki.NewCA(time.Now())
+	w.check(err)
+	server, err := ca.Server("server", []string{"127.0.0.1"}, time.Now())
+	w.check(err)
+	pair, err := server.TLS()
+	w.check(err)
+	person, err := ca.Client("client", time.Now())
+	w.check(err)
+	dir := t.TempDir()
+	file := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		w.check(os.WriteFile(path, text, 0o600))
+		return path
 	}
-	return f.want, nil
-}
-
-func (f *fakeAttestor) Attest(_ context.Context, _ string, q *wire.IntegrityQuote) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.shown = append(f.shown, q)
-	return errors.New("never good enough")
-}
-
-func (f *fakeAttestor) last(want wire.IntegrityRequest) *wire.IntegrityQuote {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.want != want {
-		f.want, f.shown = want, nil
+	caFile := file("ca.pem", ca.CertPEM)
+	o := verifier.Options{Host: "127.0.0.1", TLS: serve.ServerTLS(pair, ca.Pool()), Push: true, Interval: 20 * time.Millisecond, SessionLimit: 10000}
+	if change != nil {
+		change(&o)
 	}
-	if len(f.shown) < 2 { // the first may have been under way
+	w.verifier, err = verifier.Start(o)
+	w.check(err)
+	t.Cleanup(func() { w.check(w.verifier.Close()) })
+	r, err := registrar.Start(registrar.Options{Host: "127.0.0.1"})
+	w.check(err)
+	t.Cleanup(func() { w.check(r.Close()) })
+	material, err := client.LoadTLS(client.TLSFiles{CAFiles: []string{caFile}, CertFile: file("cert.pem", person.CertPEM), KeyFile: file("key.pem", person.KeyPEM)})
+	w.check(err)
+	transport, err := client.New(client.Config{Name: client.VerifierName, Host: "127.0.0.1", Port: w.verifier.Port(), TLS: material})
+	w.check(err)
+	t.Cleanup(transport.Close)
+	w.admin = wire.New(transport)
+	w.config = agent.Defaults(t.TempDir())
+	w.config.UUID, w.config.RegistrarPort, w.config.ContactPort = "pusher", r.Port(), 9002
+	w.config.VerifierURL, w.config.VerifierCA = fmt.Sprintf("https://127.0.0.1:%d", w.verifier.Port()), []string{caFile}
+	return w
+}
+
+func (w *pushWorld) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *pushWorld) start() *agent.Agent {
+	w.t.Helper()
+	a, err := agent.Start(w.t.Context(), agent.Options{Config: w.config, Machine: w.machine, Push: true, AttestEvery: time.Millisecond, Log: func(line string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.lines = append(w.lines, line)
+	}})
+	w.check(err)
+	w.t.Cleanup(func() { w.check(a.Close()) })
+	return a
+}
+
+func (w *pushWorld) logged(text string) func() bool {
+	return func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return slices.ContainsFunc(w.lines, func(line string) bool { return strings.Contains(line, text) })
+	}
+}
+
+func (w *pushWorld) eventually(what string, good func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !good(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.t.Fatalf("never: %s\n%s", what, strings.Join(w.lines, "\n"))
+		}
+	}
+}
+
+// add enrols the agent, as a tenant does.
+func (w *pushWorld) add(runtime []byte) {
+	w.t.Helper()
+	alg := w.machine.TPM().SignAlg()
+	_, err := w.admin.Add(w.t.Context(), "pusher", wire.AddRequest{TPMPolicy: `{"mask": "0x0"}`, Metadata: "{}", RuntimePolicy: base64.StdEncoding.EncodeToString(runtime),
+		AcceptTPMHashAlgs: []string{"sha256"}, AcceptTPMEncryptionAlgs: []string{"ecc", "rsa"}, AcceptTPMSigningAlgs: []string{alg},
+		AKTPM: base64.StdEncoding.EncodeToString(w.machine.TPM().AKPublic()), SupportedVersion: "2.6"})
+	w.check(err)
+}
+
+// latest is the newest attestation that was judged.
+func (w *pushWorld) latest() *wire.Attestation {
+	a, err := w.admin.Attestation(w.t.Context(), "pusher", wire.Latest)
+	if err != nil || a.Stage != wire.StageComplete {
 		return nil
 	}
-	return f.shown[len(f.shown)-1]
+	return a
 }
 
-// TestPushAgent: it listens to nobody, says so to the registrar, and shows what
-// it is asked for again and again, whatever the verifier thinks of it.
+func (w *pushWorld) says(evaluation string) *wire.Attestation {
+	w.t.Helper()
+	var found *wire.Attestation
+	w.eventually("an attestation with the evaluation "+evaluation, func() bool {
+		found = w.latest()
+		return found != nil && found.Evaluation == evaluation
+	})
+	return found
+}
+
+// TestPushAgent: it listens to nobody, waits until it is enrolled, and attests
+// itself again and again; of its IMA list it sends what is new.
 func TestPushAgent(t *testing.T) {
 	t.Parallel()
-	r, err := registrar.Start(registrar.Options{Host: "127.0.0.1"})
-	if err != nil {
+	good, err := os.ReadFile("../../../testdata/golden/fixtures/rp-good.json")
+	w := newPushWorld(t, nil)
+	w.check(err)
+	a := w.start()
+	if a.Port() != 9002 || a.Verifier() != fmt.Sprintf("127.0.0.1:%d", w.verifier.Port()) {
+		t.Errorf("%d %s", a.Port(), a.Verifier())
+	}
+	w.eventually("it finds that nobody has enrolled it", w.logged("or has not enrolled it"))
+	w.add(good)
+	first := w.says(wire.EvaluationPass)
+	w.eventually("it is told once that all is well", w.logged("the verifier takes its evidence"))
+	lines := strings.Count(string(w.machine.Evidence().IMA), "\n")
+	w.eventually("the list goes on where it ended", func() bool {
+		now := w.latest()
+		return now != nil && now.Index > first.Index && *wire.Find(now.Evidence, wire.TypeIMALog).Chosen.StartingOffset == lines
+	})
+	if _, err := w.machine.RunFile("/usr/bin/unknown", nil); err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	config := agent.Defaults(t.TempDir())
-	config.UUID, config.RegistrarPort, config.ContactPort = "pusher", r.Port(), 9002
-	to := &fakeAttestor{}
-	machine := newMachine(t, "sb-on", "")
-	a, err := agent.Start(t.Context(), agent.Options{Config: config, Machine: machine, Attestor: to, AttestEvery: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
+	failed := w.says(wire.EvaluationFail)
+	list := wire.Find(failed.Evidence, wire.TypeIMALog)
+	if *list.Chosen.StartingOffset != lines || *list.Data.EntryCount != 1 || !strings.Contains(*list.Data.Entries, "/usr/bin/unknown") {
+		t.Errorf("%+v", list.Data)
 	}
-	defer a.Close()
-	if a.Port() != 9002 {
-		t.Errorf("port %d", a.Port())
+	// After another boot it begins anew.
+	boot, err := recorded.Named(recorded.SecureBoot)
+	w.check(err)
+	w.check(w.machine.Boot(boot))
+	w.says(wire.EvaluationPass)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if said := len(w.lines); said > 20 {
+		t.Errorf("%d lines: a state is to be told once", said)
 	}
-	evidence := func(want wire.IntegrityRequest) *wire.IntegrityQuote {
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-			if q := to.last(want); q != nil {
-				return q
+}
+
+// TestPushAgentComesBack: a verifier that has forgotten the session is given
+// proof again, and one that is away is waited for.
+func TestPushAgentComesBack(t *testing.T) {
+	t.Parallel()
+	w := newPushWorld(t, nil)
+	w.start()
+	w.add(nil)
+	w.says(wire.EvaluationPass)
+	_, _, err := w.admin.Delete(t.Context(), "pusher")
+	w.check(err)
+	w.eventually("it is told that it is enrolled no longer", w.logged("No enrolled agent"))
+	w.add(nil)
+	w.says(wire.EvaluationPass)
+}
+
+// TestPushAgentRefused: what the agent says when it cannot attest itself.
+func TestPushAgentRefused(t *testing.T) {
+	t.Parallel()
+	t.Run("too often", func(t *testing.T) {
+		t.Parallel()
+		w := newPushWorld(t, func(o *verifier.Options) { o.SessionLimit = 1 })
+		w.start()
+		w.eventually("it is asked to wait", w.logged("429"))
+	})
+	t.Run("no boot log", func(t *testing.T) {
+		t.Parallel()
+		w := newPushWorld(t, nil)
+		w.config.BootLogPath = filepath.Join(t.TempDir(), "none")
+		policy := "{}"
+		_, err := w.admin.AddMBPolicy(t.Context(), "boot", wire.MBPolicyRequest{MBPolicy: &policy})
+		w.check(err)
+		_, err = w.admin.Add(t.Context(), "pusher", wire.AddRequest{TPMPolicy: `{}`, Metadata: "{}", MBPolicyName: "boot", AcceptTPMHashAlgs: []string{"sha256"},
+			AcceptTPMSigningAlgs: []string{w.machine.TPM().SignAlg()}, AKTPM: base64.StdEncoding.EncodeToString(w.machine.TPM().AKPublic())})
+		w.check(err)
+		w.start()
+		w.eventually("it hears what is missing", w.logged("uefi_log"))
+	})
+	t.Run("another CA", func(t *testing.T) {
+		t.Parallel()
+		w := newPushWorld(t, nil)
+		other, err := pki.NewCA(time.Now())
+		w.check(err)
+		w.config.VerifierCA = []string{filepath.Join(t.TempDir(), "ca.pem")}
+		w.check(os.WriteFile(w.config.VerifierCA[0], other.CertPEM, 0o600))
+		w.start()
+		w.eventually("it does not trust the verifier", w.logged("is not trusted"))
+	})
+	t.Run("nobody there", func(t *testing.T) {
+		t.Parallel()
+		w := newPushWorld(t, nil)
+		w.check(w.verifier.Close())
+		w.start()
+		w.eventually("it does not reach the verifier", w.logged("cannot be reached"))
+	})
+	for name, url := range map[string]string{"empty": "", "plain": "http://127.0.0.1", "path": "https://127.0.0.1/x", "no host": "https://", "user": "https://u@h", "no URL": "https://%"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newPushWorld(t, nil)
+			w.config.VerifierURL = url
+			_, err := agent.Start(t.Context(), agent.Options{Config: w.config, Machine: w.machine, Push: true})
+			var config *agent.ConfigError
+			if !errors.As(err, &config) || config.Option != "verifier_url" || config.Hint == "" {
+				t.Error(err)
 			}
-		}
-		t.Fatal("it shows nothing")
-		return nil
-	}
-	q := evidence(wire.IntegrityRequest{Nonce: "first", Mask: "0x401"})
-	verified, err := quote.Verify(quote.Untrusted{Quote: q.Quote.Quote, HashAlg: q.HashAlg, TransportKeyPEM: q.PubKeyPEM},
-		quote.Expect{AK: machine.TPM().AKPublic(), Nonce: "first", BindTransportKey: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := verified.PCR(10); !ok || q.IMAList == nil || *q.IMAEntry != 0 || q.MBLog == nil || q.BootTime == nil {
-		t.Errorf("%v, %+v", verified.PCRs(), q)
-	}
-	if q = evidence(wire.IntegrityRequest{Nonce: "second", Mask: "0x400", IMAEntry: 2}); *q.IMAEntry != 2 || q.MBLog != nil {
-		t.Errorf("%+v", q)
-	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
+		})
 	}
 }
 
@@ -121,8 +274,8 @@ func TestRegisteringWithAnOldRegistrar(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 		}))
 		config := agent.Defaults(t.TempDir())
-		config.UUID, config.RegistrarPort = "old", s.Listener.Addr().(*net.TCPAddr).Port
-		_, err := agent.Start(t.Context(), agent.Options{Config: config, Machine: newMachine(t, "sb-on", ""), EKCertPEM: certPEM, Attestor: &fakeAttestor{}})
+		config.UUID, config.RegistrarPort, config.VerifierURL = "old", s.Listener.Addr().(*net.TCPAddr).Port, "https://127.0.0.1"
+		_, err := agent.Start(t.Context(), agent.Options{Config: config, Machine: newMachine(t, "sb-on", ""), EKCertPEM: certPEM, Push: true})
 		s.Close()
 		if err == nil || !strings.Contains(err.Error(), "418") || got.EKCert != want || got.MTLSCert != "disabled" {
 			t.Errorf("API %s: %v, %+v", version, err, got)

@@ -17,6 +17,8 @@ import (
 const (
 	// defaultVerifierPort is the port of a verifier whose URL names none.
 	defaultVerifierPort = 8881
+	// defaultAttestEvery is the time between two attestations.
+	defaultAttestEvery = 2 * time.Second
 	// pushTimeout bounds one call to the verifier.
 	pushTimeout = 30 * time.Second
 	// tokenMargin is how long before its end a token is not used any more.
@@ -47,7 +49,7 @@ type pusher struct {
 func (a *Agent) dialVerifier() (*client.Client, error) {
 	host, port, err := splitVerifierURL(a.config.VerifierURL)
 	if err != nil {
-		return nil, &ConfigError{File: "agent configuration", Option: "verifier_url", Cause: err.Error(), Hint: "write https://HOST:PORT"}
+		return nil, badVerifierURL(err)
 	}
 	cas := a.config.VerifierCA
 	if len(cas) == 0 {
@@ -58,6 +60,10 @@ func (a *Agent) dialVerifier() (*client.Client, error) {
 		return nil, &ConfigError{File: "agent configuration", Cause: err.Error(), Err: err}
 	}
 	return client.New(client.Config{Name: client.VerifierName, Host: host, Port: port, TLS: material, Timeout: pushTimeout})
+}
+
+func badVerifierURL(err error) error {
+	return &ConfigError{File: "agent configuration", Option: "verifier_url", Cause: err.Error(), Hint: "write https://HOST:PORT", Err: err}
 }
 
 // splitVerifierURL takes https://HOST[:PORT] apart.

@@ -18,8 +18,11 @@ import (
 // itself.
 type examiner struct {
 	request wire.AddRequest
-	ak      []byte
-	rules   rules
+	// push: the agent comes by itself, and the mask of tpm_policy counts for
+	// nothing.
+	push  bool
+	ak    []byte
+	rules rules
 
 	// nk is the transport key that the last good quote bound.
 	nk       string
@@ -37,7 +40,7 @@ func (x *examiner) prepare(runtimeText, bootText *string) (err error) {
 	if x.rules.tpm, err = parseTPMPolicy(x.request.TPMPolicy); err != nil {
 		return err
 	}
-	if x.rules.tpm.mask == "" {
+	if x.rules.tpm.mask == "" && !x.push {
 		return errors.New("tpm_policy: there is no mask")
 	}
 	x.rules.boot = bootText

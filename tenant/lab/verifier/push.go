@@ -1,28 +1,10 @@
 package verifier
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/keylime/keylime-tenant/client/agent"
-	"github.com/keylime/keylime-tenant/payload"
 	"github.com/keylime/keylime-tenant/tenant/lab/serve"
-)
-
-// Errors of [Server.Challenge] and [Server.Attest].
-var (
-	// ErrNotEnrolled: no tenant has added the agent, or the verifier was to ask
-	// it for quotes.
-	ErrNotEnrolled = errors.New("the verifier has no such agent of the push model")
-	// ErrBusy: another attestation of the agent is being judged.
-	ErrBusy = errors.New("the verifier is judging another attestation of the agent")
-	// ErrNoChallenge: evidence that nobody has asked for.
-	ErrNoChallenge = errors.New("the verifier has not asked for this evidence")
-	// ErrRefused: the evidence is refused; the text says why.
-	ErrRefused = errors.New("the evidence is refused")
 )
 
 // pushed is what the verifier keeps of an agent of the push model, which comes
@@ -38,6 +20,10 @@ type pushed struct {
 	// Due is when the agent is late; the zero time before its first attestation,
 	// and after a reactivation until it comes again.
 	Due time.Time `json:"due"`
+	// Attestations are those that are kept, the oldest first; Next numbers the
+	// next one.
+	Attestations []*attestation `json:"attestations"`
+	Next         int            `json:"next_attestation"`
 
 	visit visit
 }
@@ -47,8 +33,6 @@ type visit struct {
 	examiner *examiner // nil before the first
 	// runtime and boot are the policies that the examiner was made for.
 	runtime, boot *string
-	// asked is what the agent is to show, nil if it was not asked.
-	asked *agent.IntegrityRequest
 	// busy: its evidence is being judged.
 	busy bool
 }
@@ -90,35 +74,6 @@ func (s *Server) came(e *enrolled) {
 	e.Record.LastReceivedQuote = now.Unix()
 }
 
-// Challenge begins an attestation of an agent of the push model: it says what
-// the agent is to show, with a fresh nonce, and forgets what it asked for
-// before. It stands for the first half of upstream's session protocol
-// (PROTOCOL.md 2.4), which the lab does not speak. Errors: [ErrNotEnrolled],
-// [ErrBusy], or that of the source of nonces.
-func (s *Server) Challenge(id string) (agent.IntegrityRequest, error) {
-	nonce, err := payload.NewChallenge(s.o.Rand)
-	if err != nil {
-		return agent.IntegrityRequest{}, fmt.Errorf("making a nonce: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.agents[id]
-	if e == nil || e.Push == nil {
-		return agent.IntegrityRequest{}, ErrNotEnrolled
-	}
-	v := &e.Push.visit
-	if v.busy {
-		return agent.IntegrityRequest{}, ErrBusy
-	}
-	if err := s.examinerFor(e); err != nil {
-		s.came(e)
-		s.refuse(e, []event{internalEvent("exception", err)})
-		return agent.IntegrityRequest{}, fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	v.asked = &agent.IntegrityRequest{Nonce: nonce, Mask: v.examiner.rules.tpm.mask, IMAEntry: v.examiner.ima.NextEntry}
-	return *v.asked, nil
-}
-
 // examinerFor makes the judge of an agent's evidence, if there is none yet or
 // a policy has changed, as upstream reads policies anew for each attestation.
 // The caller holds the lock.
@@ -127,11 +82,11 @@ func (s *Server) examinerFor(e *enrolled) error {
 	if v.examiner != nil && same(v.runtime, runtimeText) && same(v.boot, bootText) {
 		return nil
 	}
-	x := &examiner{request: e.Request}
+	x := &examiner{request: e.Request, push: true}
 	if v.examiner != nil {
 		// What was seen of the list was judged by another policy; the clock is
 		// the TPM's.
-		x.clock = v.examiner.clock
+		x.clock, x.bootTime = v.examiner.clock, v.examiner.bootTime
 	}
 	if err := x.prepare(runtimeText, bootText); err != nil {
 		return err
@@ -141,54 +96,6 @@ func (s *Server) examinerFor(e *enrolled) error {
 }
 
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
-
-// Attest ends an attestation: it judges what the agent shows by the same rules
-// as a quote that was asked for. Errors: [ErrNotEnrolled], [ErrBusy],
-// [ErrNoChallenge]; [ErrRefused] with the failures.
-func (s *Server) Attest(ctx context.Context, id string, q *agent.IntegrityQuote) error {
-	s.mu.Lock()
-	e := s.agents[id]
-	if e == nil || e.Push == nil {
-		s.mu.Unlock()
-		return ErrNotEnrolled
-	}
-	v := &e.Push.visit
-	asked, x := v.asked, v.examiner
-	switch {
-	case v.busy:
-		s.mu.Unlock()
-		return ErrBusy
-	case asked == nil:
-		s.mu.Unlock()
-		return ErrNoChallenge
-	}
-	v.asked, v.busy = nil, true // an answer counts once
-	s.mu.Unlock()
-
-	o := x.judge(ctx, q, *asked)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v.busy = false
-	if s.agents[id] != e { // deleted meanwhile
-		return ErrNotEnrolled
-	}
-	s.came(e)
-	switch {
-	case len(o.events) > 0:
-		// The next list is shown from its beginning, so that what is wrong with
-		// it is seen again.
-		x.ima.Reset()
-		s.refuse(e, o.events)
-		return fmt.Errorf("%w: %s", ErrRefused, words(o.events))
-	case o.neutral:
-		return nil
-	}
-	// hash_alg and its like stay empty, as upstream leaves them.
-	e.Record.AttestationCount++
-	e.Record.LastSuccessfulAttestation = e.Record.LastReceivedQuote
-	return nil
-}
 
 // refuse counts a failure. Unlike for an agent that is polled, upstream tells
 // neither the event nor its severity, nor anybody else. The caller holds the

@@ -1,19 +1,20 @@
 package verifier_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	wireagent "github.com/keylime/keylime-tenant/client/agent"
 	wire "github.com/keylime/keylime-tenant/client/verifier"
 	"github.com/keylime/keylime-tenant/tenant/lab/recorded"
 	"github.com/keylime/keylime-tenant/tenant/lab/softtpm"
@@ -43,25 +44,41 @@ type visitor struct {
 	w     *world
 	clock *hands
 	tpm   *softtpm.TPM
-	key   string
-	list  []byte
+	// certifier proves possession; another TPM's AK does not do.
+	certifier *softtpm.TPM
+	list      []byte
+	log       []byte
+	booted    time.Time
+	// offer may change what it says that it can show.
+	offer func(*wire.Offer)
+
+	mu    sync.Mutex
+	lines []string
 }
 
 func newVisitor(t *testing.T, change func(*verifier.Options)) *visitor {
 	t.Helper()
-	v := &visitor{clock: &hands{now: time.Unix(1_700_000_000, 0)}, tpm: newTPM(t)}
+	v := &visitor{clock: &hands{now: time.Unix(1_700_000_000, 0)}, tpm: newTPM(t), booted: time.Unix(1_600_000_000, 0)}
+	v.certifier = v.tpm
 	v.w = newWorld(t, func(o *verifier.Options) {
 		o.Push, o.Interval, o.Now = true, 2*time.Second, v.clock.Now
+		o.Log = func(line string) {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.lines = append(v.lines, line)
+		}
 		if change != nil {
 			change(o)
 		}
 	})
-	nk, err := sharedNK()
-	check(t, err)
-	v.key, err = softtpm.TransportKeyPEM(&nk.PublicKey)
-	check(t, err)
-	check(t, v.tpm.BindTransportKey(v.key))
 	return v
+}
+
+// logged says that a line with a text was logged.
+func (v *visitor) logged(text string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.ContainsFunc(v.lines, func(line string) bool { return strings.Contains(line, text) })
 }
 
 // request is the body with which a tenant adds it.
@@ -81,39 +98,192 @@ func (v *visitor) add(change func(*wire.AddRequest)) {
 	v.w.want(200, "Success", "POST", path("a"), r)
 }
 
-// show makes the evidence for a challenge.
-func (v *visitor) show(r wireagent.IntegrityRequest) *wireagent.IntegrityQuote {
-	v.w.t.Helper()
-	mask, err := strconv.ParseUint(strings.TrimPrefix(r.Mask, "0x"), 16, 32)
-	check(v.w.t, err)
-	registers := []int{16}
-	for n := range 16 {
-		if mask&(1<<n) != 0 {
-			registers = append(registers, n)
-		}
-	}
-	slices.Sort(registers)
-	text, err := v.tpm.QuoteString(r.Nonce, registers, "sha256")
-	check(v.w.t, err)
-	q := &wireagent.IntegrityQuote{Quote: wireagent.Quote{Quote: text, HashAlg: "sha256", EncAlg: "ecc256", SignAlg: "ecdsa", PubKeyPEM: v.key}}
-	if v.list != nil {
-		lines := strings.SplitAfter(string(v.list), "\n")
-		list, entry := strings.Join(lines[min(r.IMAEntry, len(lines)-1):], ""), r.IMAEntry
-		q.IMAList, q.IMAEntry = &list, &entry
-	}
-	return q
+// said is an answer of API 3.
+type said struct {
+	code   int
+	header http.Header
+	body   wire.Body
+	text   string
 }
 
-// attest attests the agent once; spoil may change what it shows.
-func (v *visitor) attest(spoil func(*wireagent.IntegrityQuote)) error {
+// call sends a resource as an agent does, without a certificate.
+func (v *visitor) call(method, path, token, kind string, attributes any) said {
 	v.w.t.Helper()
-	r, err := v.w.server.Challenge("a")
+	document, err := wire.NewBody(kind, "", attributes)
 	check(v.w.t, err)
-	q := v.show(r)
-	if spoil != nil {
-		spoil(q)
+	text, err := json.Marshal(document)
+	check(v.w.t, err)
+	return v.send(method, path, token, text)
+}
+
+func (v *visitor) send(method, path, token string, text []byte) said {
+	v.w.t.Helper()
+	r := httptest.NewRequest(method, "/v3.0"+path, bytes.NewReader(text))
+	if token != "" {
+		r.Header.Set("Authorization", token)
 	}
-	return v.w.server.Attest(v.w.t.Context(), "a", q)
+	rec := httptest.NewRecorder()
+	v.w.server.Handler(true).ServeHTTP(rec, r)
+	a := said{code: rec.Code, header: rec.Header(), text: rec.Body.String()}
+	if rec.Code < 300 {
+		check(v.w.t, json.Unmarshal(rec.Body.Bytes(), &a.body))
+	}
+	return a
+}
+
+// open asks for a session.
+func (v *visitor) open() (id string, challenge []byte) {
+	v.w.t.Helper()
+	a := v.call("POST", "/sessions", "", wire.ResourceSession, wire.SessionRequest{AgentID: "a", Supported: []wire.Authentication{{Class: "pop", Type: "tpm_pop"}}})
+	var s wire.SessionRecord
+	check(v.w.t, a.body.Read(wire.ResourceSession, &s))
+	challenge, err := base64.StdEncoding.DecodeString(s.Requested[0].Chosen.Challenge)
+	check(v.w.t, err)
+	return a.body.Data.ID, challenge
+}
+
+// prove proves possession in a session.
+func (v *visitor) prove(id string, challenge []byte) said {
+	v.w.t.Helper()
+	attest, signature, err := v.certifier.CertifyAK(challenge)
+	check(v.w.t, err)
+	return v.call("PATCH", "/sessions/"+id, "", wire.ResourceSession, wire.SessionRequest{AgentID: "a", Provided: []wire.Authentication{{Class: "pop", Type: "tpm_pop",
+		Data: &wire.EvidenceData{Message: base64.StdEncoding.EncodeToString(attest), Signature: base64.StdEncoding.EncodeToString(signature)}}}})
+}
+
+// token is the header of a new session.
+func (v *visitor) token() string {
+	v.w.t.Helper()
+	id, challenge := v.open()
+	var s wire.SessionRecord
+	a := v.prove(id, challenge)
+	check(v.w.t, a.body.Read(wire.ResourceSession, &s))
+	if a.code != 200 || s.Evaluation != "pass" || !strings.HasPrefix(string(s.Token), id+".") {
+		v.w.t.Fatalf("%d %s", a.code, a.text)
+	}
+	return "Bearer " + string(s.Token)
+}
+
+// capabilities are what it can show.
+func (v *visitor) capabilities() wire.Offer {
+	all := make([]int, 24)
+	for n := range all {
+		all[n] = n
+	}
+	no, yes, n := false, true, strings.Count(string(v.list), "\n")
+	o := wire.Offer{SystemInfo: wire.SystemInfo{BootTime: &v.booted}, Supported: []wire.Evidence{{Class: "certification", Type: "tpm_quote", Capabilities: &wire.Capabilities{
+		ComponentVersion: "2.0", SignatureSchemes: []string{"ecdsa"}, HashAlgorithms: []string{"sha1", "sha256"}, AvailableSubjects: wire.Subjects{"sha1": all, "sha256": all},
+		CertificationKeys: []wire.CertificationKey{{KeyClass: "asymmetric", KeyAlgorithm: "ecc", KeySize: 256, ServerIdentifier: "ak", AllowedHashes: []string{"sha256"}}}}}}}
+	if v.log != nil {
+		o.Supported = append(o.Supported, wire.Evidence{Class: "log", Type: "uefi_log", Capabilities: &wire.Capabilities{SupportsPartialAccess: &no, Appendable: &no, Formats: []string{wire.FormatBinary}}})
+	}
+	if v.list != nil {
+		o.Supported = append(o.Supported, wire.Evidence{Class: "log", Type: "ima_log", Capabilities: &wire.Capabilities{EntryCount: &n, SupportsPartialAccess: &yes, Appendable: &yes, Formats: []string{wire.FormatText}}})
+	}
+	if v.offer != nil {
+		v.offer(&o)
+	}
+	return o
+}
+
+const ofAgent = "/agents/a/attestations"
+
+func (v *visitor) begin(token string) said {
+	v.w.t.Helper()
+	return v.call("POST", ofAgent, token, wire.ResourceAttestation, v.capabilities())
+}
+
+// shows makes the evidence that an answer asks for.
+func (v *visitor) shows(a said) []wire.Evidence {
+	v.w.t.Helper()
+	var asked wire.AttestationRecord
+	check(v.w.t, a.body.Read(wire.ResourceAttestation, &asked))
+	b64 := base64.StdEncoding.EncodeToString
+	var items []wire.Evidence
+	for _, r := range asked.Requested {
+		item := wire.Evidence{Class: r.Class, Type: r.Type}
+		switch r.Type {
+		case wire.TypeTPMQuote:
+			nonce, err := base64.StdEncoding.DecodeString(r.Chosen.Challenge)
+			check(v.w.t, err)
+			attest, signature, blob, err := v.tpm.Quote(nonce, r.Chosen.SelectedSubjects["sha256"], "sha256")
+			check(v.w.t, err)
+			item.Data = &wire.EvidenceData{Message: b64(attest), Signature: b64(signature), SubjectData: wire.Blob(b64(blob))}
+		case wire.TypeUEFILog:
+			text := b64(v.log)
+			item.Data = &wire.EvidenceData{Entries: &text}
+		case wire.TypeIMALog:
+			text := strings.Join(strings.SplitAfter(string(v.list), "\n")[*r.Chosen.StartingOffset:], "")
+			item.Data = &wire.EvidenceData{Entries: &text}
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+func (v *visitor) show(token, which string, items []wire.Evidence) said {
+	v.w.t.Helper()
+	return v.call("PATCH", ofAgent+"/"+which, token, wire.ResourceAttestation, wire.Collected{Collected: items})
+}
+
+// attest attests the agent once, and tells what the verifier thinks of it; spoil
+// may change what it shows.
+func (v *visitor) attest(spoil func([]wire.Evidence)) string {
+	v.w.t.Helper()
+	token := v.token()
+	a := v.begin(token)
+	if a.code != 201 {
+		v.w.t.Fatalf("%d %s", a.code, a.text)
+	}
+	items := v.shows(a)
+	if spoil != nil {
+		spoil(items)
+	}
+	if a = v.show(token, "latest", items); a.code != 202 {
+		v.w.t.Fatalf("%d %s", a.code, a.text)
+	}
+	evaluation := ""
+	eventually(v.w.t, "judged", func() bool {
+		latest := v.latest()
+		evaluation = latest.Evaluation
+		return latest.Stage == wire.StageComplete
+	})
+	v.clock.forward(2 * time.Second)
+	return evaluation
+}
+
+// good and bad attest it once, and want to see it accepted or refused.
+func (v *visitor) good() {
+	v.w.t.Helper()
+	if e := v.attest(nil); e != "pass" {
+		v.w.t.Fatalf("%s %q", e, v.lines)
+	}
+}
+
+func (v *visitor) bad(spoil func([]wire.Evidence)) {
+	v.w.t.Helper()
+	if e := v.attest(spoil); e != "fail" {
+		v.w.t.Fatal(e)
+	}
+}
+
+// latest is what an administrator is told of the last attestation.
+func (v *visitor) latest() wire.AttestationRecord {
+	v.w.t.Helper()
+	a := v.asAdmin(ofAgent + "/latest")
+	var record wire.AttestationRecord
+	check(v.w.t, a.body.Read(wire.ResourceAttestation, &record))
+	return record
+}
+
+func (v *visitor) asAdmin(path string) said {
+	v.w.t.Helper()
+	r := httptest.NewRequest("GET", "/v3.0"+path, nil)
+	rec := httptest.NewRecorder()
+	v.w.handler.ServeHTTP(rec, r)
+	a := said{code: rec.Code, text: rec.Body.String()}
+	_ = json.Unmarshal(rec.Body.Bytes(), &a.body) // a list is read by who asks for it
+	return a
 }
 
 // status wants a word of the verifier and a number of good attestations.
@@ -126,9 +296,12 @@ func (v *visitor) status(word string, count int) wire.Record {
 	return r
 }
 
-// replay answers another challenge than it was given.
-func (v *visitor) replay(q *wireagent.IntegrityQuote) {
-	*q = *v.show(wireagent.IntegrityRequest{Nonce: "anothernonce", Mask: "0x0"})
+// replay shows a quote for another challenge.
+func (v *visitor) replay(items []wire.Evidence) {
+	b64 := base64.StdEncoding.EncodeToString
+	attest, signature, blob, err := v.tpm.Quote([]byte("another challenge"), []int{16}, "sha256")
+	check(v.w.t, err)
+	items[0].Data = &wire.EvidenceData{Message: b64(attest), Signature: b64(signature), SubjectData: wire.Blob(b64(blob))}
 }
 
 // TestPushVersion: a verifier in push mode has no list of versions (PROTOCOL.md
@@ -155,19 +328,20 @@ func TestPushRecord(t *testing.T) {
 	if r.IP != nil || r.Port != nil || r.OperationalState != wire.GetQuote || r.AttestationPeriod != "2s" || r.MaximumAttestationInterval != "10s" {
 		t.Errorf("%+v", r)
 	}
-	check(t, v.attest(nil))
+	v.good()
 	r = v.status("PASS", 1)
-	if r.HashAlg != "" || r.EncAlg != "" || r.SignAlg != "" || r.LastReceivedQuote != v.clock.Now().Unix() || r.LastSuccessfulAttestation != r.LastReceivedQuote {
+	if r.HashAlg != "" || r.EncAlg != "" || r.SignAlg != "" || r.LastReceivedQuote != 1_700_000_000 || r.LastSuccessfulAttestation != r.LastReceivedQuote {
 		t.Errorf("%+v", r)
 	}
 	a := v.w.call("GET", path("a"), nil)
 	if !strings.HasPrefix(string(a.Results), `{"operational_state": 3, "v": null, "ip": null, "port": null, `) {
 		t.Errorf("%s", a.Results)
 	}
+	token := v.token()
 	v.w.want(200, "Success", "DELETE", path("a"), nil)
 	v.w.want(404, "agent id not found", "DELETE", path("a"), nil)
-	if _, err := v.w.server.Challenge("a"); !errors.Is(err, verifier.ErrNotEnrolled) {
-		t.Error(err)
+	if a := v.begin(token); a.code != 404 || !strings.Contains(a.text, "No enrolled agent with ID 'a'.") {
+		t.Error(a)
 	}
 }
 
@@ -178,137 +352,377 @@ func TestPushStatus(t *testing.T) {
 	v.add(nil)
 	v.clock.forward(time.Hour)
 	v.status("PENDING", 0) // who never came is not late
-	check(t, v.attest(nil))
-	v.clock.forward(10 * time.Second)
+	v.good()               // and two seconds pass
+	v.clock.forward(8 * time.Second)
 	v.status("PASS", 1)
 	v.clock.forward(time.Second)
 	v.status("TIMEOUT", 1)
-	check(t, v.attest(nil)) // it comes again
+	v.good() // it comes again
 	v.status("PASS", 2)
 	v.clock.forward(11 * time.Second)
 	v.status("TIMEOUT", 2)
 	v.w.want(200, "Success", "PUT", path("a", "/reactivate"), nil)
 	v.clock.forward(time.Hour)
 	v.status("PASS", 2) // as upstream: until it comes, nobody looks at the clock
-	check(t, v.attest(nil))
+	v.good()
 	v.clock.forward(11 * time.Second)
 	v.status("TIMEOUT", 3)
 
-	if err := v.attest(v.replay); !errors.Is(err, verifier.ErrRefused) {
-		t.Fatal(err)
-	}
+	v.bad(v.replay)
 	r := v.status("FAIL", 3)
 	if r.LastEventID != nil || r.SeverityLevel != nil || r.LastReceivedQuote == r.LastSuccessfulAttestation {
 		t.Errorf("%+v", r)
 	}
 	v.clock.forward(11 * time.Second)
 	v.status("FAIL", 3) // late too, but FAIL counts
-	check(t, v.attest(nil))
+	v.good()
 	v.status("FAIL", 4) // no way back
 	v.w.want(200, "Success", "PUT", path("a", "/reactivate"), nil)
 	v.status("FAIL", 4)
 	v.w.want(200, "Success", "DELETE", path("a"), nil)
 	v.add(nil)
-	check(t, v.attest(nil))
+	v.good()
 	v.status("PASS", 1)
 	v.w.want(200, "Success", "PUT", path("a", "/stop"), nil)
 	if r := v.status("PASS", 1); r.OperationalState != wire.TenantQuoteFailed {
 		t.Errorf("%+v", r)
 	}
-	check(t, v.attest(nil)) // which does not keep it from coming
+	v.good() // which does not keep it from coming
 	v.status("PASS", 2)
 }
 
 // TestPushJudgement: evidence is judged by the same rules as when it is asked
-// for.
+// for; one thing is spoilt each time.
 func TestPushJudgement(t *testing.T) {
 	t.Parallel()
 	boot, err := recorded.Load("../../../testdata/evidence/sb-on")
 	check(t, err)
 	good, err := os.ReadFile("../../../testdata/golden/fixtures/rp-good.json")
 	check(t, err)
+	files := func(r *wire.AddRequest) { r.RuntimePolicy = base64.StdEncoding.EncodeToString(good) }
+	flip := func(text string) string {
+		raw, _ := base64.StdEncoding.DecodeString(text)
+		raw[len(raw)-1] ^= 1
+		return base64.StdEncoding.EncodeToString(raw)
+	}
+	empty := "{}"
+	refuses := `{"scrtm_and_bios": [], "pk": [], "kek": [], "db": [], "dbx": [], "vendor_db": [], "kernels": []}`
 	for _, test := range []struct {
 		name  string
 		add   func(*wire.AddRequest)
-		list  []byte
-		spoil func(*visitor, *wireagent.IntegrityQuote)
+		boot  recorded.Boot
+		spoil func(*visitor, []wire.Evidence)
 		event string
 	}{
 		{name: "nonce", spoil: (*visitor).replay, event: "check \\\"nonce\\\""},
-		{name: "transport key", spoil: func(_ *visitor, q *wireagent.IntegrityQuote) { q.PubKeyPEM = "another" }, event: "pcr_validation.invalid_pcr_16"},
-		{name: "no transport key", spoil: func(_ *visitor, q *wireagent.IntegrityQuote) { q.PubKeyPEM = "" }, event: "qoute_validation.no_pubkey"},
-		{name: "hash", add: func(r *wire.AddRequest) { r.AcceptTPMHashAlgs = []string{"sha512"} }, event: "qoute_validation.invalid_hash_alg"},
-		{name: "register", add: func(r *wire.AddRequest) {
-			r.TPMPolicy = `{"15": ["` + strings.Repeat("ab", 32) + `"], "mask": "0x8000"}`
-		}, event: "pcr_validation.invalid_pcr_15"},
-		{name: "no mask", add: func(r *wire.AddRequest) { r.TPMPolicy = `{}` }, event: "there is no mask"},
-		{name: "IMA list", add: func(r *wire.AddRequest) {
-			r.TPMPolicy, r.RuntimePolicy = `{"mask": "0x400"}`, base64.StdEncoding.EncodeToString(good)
-		}, list: boot.IMA, event: "ima.pcr_mismatch"},
+		{name: "signature", spoil: func(_ *visitor, items []wire.Evidence) { items[0].Data.Signature = flip(items[0].Data.Signature) }, event: "check \\\"signature\\\""},
+		{name: "attestation", spoil: func(_ *visitor, items []wire.Evidence) { items[0].Data.Message = flip(items[0].Data.Message) }, event: "check \\\"signature\\\""},
+		{name: "AK", spoil: func(v *visitor, items []wire.Evidence) {
+			v.tpm = newTPM(v.w.t)
+			v.replay(items)
+		}, event: "check \\\"signature\\\""},
+		{name: "register", add: func(r *wire.AddRequest) { r.TPMPolicy = `{"15": ["` + strings.Repeat("ab", 32) + `"], "mask": "0x0"}` }, event: "pcr_validation.invalid_pcr_15"},
+		{name: "IMA list", add: files, boot: recorded.Boot{IMA: boot.IMA}, spoil: func(_ *visitor, items []wire.Evidence) {
+			text := strings.Replace(*items[1].Data.Entries, "a", "b", 1)
+			items[1].Data.Entries = &text
+		}, event: "ima."},
+		{name: "boot log", add: func(r *wire.AddRequest) { r.MBPolicy = &refuses }, boot: recorded.Boot{Log: boot.Log}, event: "measured_boot."},
+		{name: "boot log is none", add: func(r *wire.AddRequest) { r.MBPolicy = &empty }, boot: recorded.Boot{Log: []byte("log")}, event: "measured_boot.parser."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			v := newVisitor(t, nil)
-			if v.list = test.list; v.list != nil {
-				check(t, v.tpm.Extend("sha256", 10, make([]byte, 32)))
-			}
+			v.list, v.log = test.boot.IMA, test.boot.Log
 			v.add(test.add)
-			r, err := v.w.server.Challenge("a")
-			if err == nil {
-				q := v.show(r)
+			v.bad(func(items []wire.Evidence) {
 				if test.spoil != nil {
-					test.spoil(v, q)
+					test.spoil(v, items)
 				}
-				err = v.w.server.Attest(t.Context(), "a", q)
-			}
-			if !errors.Is(err, verifier.ErrRefused) || !strings.Contains(err.Error(), test.event) {
-				t.Errorf("%v, want %s", err, test.event)
+			})
+			if !v.logged(test.event) {
+				t.Errorf("%q, want %s", v.lines, test.event)
 			}
 			v.status("FAIL", 0)
 		})
 	}
 }
 
+// TestPushOffer: what an agent cannot show is found out before it shows anything.
+func TestPushOffer(t *testing.T) {
+	t.Parallel()
+	good, err := os.ReadFile("../../../testdata/golden/fixtures/rp-good.json")
+	check(t, err)
+	empty := "{}"
+	quoting := func(change func(*wire.Capabilities)) func(*wire.Offer) {
+		return func(o *wire.Offer) { change(o.Supported[0].Capabilities) }
+	}
+	files := func(r *wire.AddRequest) { r.RuntimePolicy = base64.StdEncoding.EncodeToString(good) }
+	for _, test := range []struct {
+		name  string
+		add   func(*wire.AddRequest)
+		offer func(*wire.Offer)
+		says  string
+	}{
+		{"no quote", nil, func(o *wire.Offer) { o.Supported = nil }, "tpm_quote"},
+		{"hash", func(r *wire.AddRequest) { r.AcceptTPMHashAlgs = []string{"sha512"} }, nil, "check keys, schemes, hashes and PCRs"},
+		{"bank", nil, quoting(func(c *wire.Capabilities) { delete(c.AvailableSubjects, "sha256") }), "check keys"},
+		{"hash of the key", nil, quoting(func(c *wire.Capabilities) { c.CertificationKeys[0].AllowedHashes = []string{"sha1"} }), "check keys"},
+		{"scheme", func(r *wire.AddRequest) { r.AcceptTPMSigningAlgs = []string{"rsassa"} }, nil, "check keys"},
+		{"scheme of the key", nil, quoting(func(c *wire.Capabilities) { c.CertificationKeys[0].AllowedSchemes = []string{"rsassa"} }), "check keys"},
+		{"kind of key", nil, quoting(func(c *wire.Capabilities) { c.CertificationKeys[0].KeyAlgorithm = "rsa" }), "check keys"},
+		{"register", func(r *wire.AddRequest) { r.TPMPolicy = `{"15": ["` + strings.Repeat("ab", 32) + `"]}` }, quoting(func(c *wire.Capabilities) { c.AvailableSubjects["sha256"] = []int{1} }), "check keys"},
+		{"no boot log", func(r *wire.AddRequest) { r.MBPolicy = &empty }, nil, "uefi_log"},
+		{"no IMA list", files, nil, "ima_log"},
+		{"whole IMA list only", files, func(o *wire.Offer) {
+			o.Supported = append(o.Supported, wire.Evidence{Class: "log", Type: "ima_log", Capabilities: &wire.Capabilities{Formats: []string{wire.FormatText}}})
+		}, "partial access"},
+	} {
+		v := newVisitor(t, nil)
+		v.offer = test.offer
+		v.add(test.add)
+		if a := v.begin(v.token()); a.code != 422 || !strings.Contains(a.text, "invalid_resource_data") || !strings.Contains(a.text, test.says) {
+			t.Errorf("%s: %d %s", test.name, a.code, a.text)
+		}
+	}
+}
+
+// TestPushForm: evidence that has not the form asked for is refused, and may be
+// given again.
+func TestPushForm(t *testing.T) {
+	t.Parallel()
+	good, err := os.ReadFile("../../../testdata/golden/fixtures/rp-good.json")
+	check(t, err)
+	v := newVisitor(t, nil)
+	v.list = []byte("one\ntwo\n")
+	v.add(func(r *wire.AddRequest) { r.RuntimePolicy = base64.StdEncoding.EncodeToString(good) })
+	token := v.token()
+	asked := v.begin(token)
+	for name, spoil := range map[string]func([]wire.Evidence) []wire.Evidence{
+		"fewer":     func(items []wire.Evidence) []wire.Evidence { return items[:1] },
+		"order":     func(items []wire.Evidence) []wire.Evidence { slices.Reverse(items); return items },
+		"no data":   func(items []wire.Evidence) []wire.Evidence { items[0].Data = nil; return items },
+		"no PCRs":   func(items []wire.Evidence) []wire.Evidence { items[0].Data.SubjectData = ""; return items },
+		"no base64": func(items []wire.Evidence) []wire.Evidence { items[0].Data.SubjectData = "%"; return items },
+		"other PCRs": func(items []wire.Evidence) []wire.Evidence {
+			v.replay(items)
+			return items
+		},
+		"short list": func(items []wire.Evidence) []wire.Evidence {
+			text := "one\n"
+			items[1].Data.Entries = &text
+			return items
+		},
+	} {
+		if a := v.show(token, "0", spoil(v.shows(asked))); a.code != 422 || !strings.Contains(a.text, "evidence_collected") {
+			t.Errorf("%s: %d %s", name, a.code, a.text)
+		}
+	}
+	if a := v.show(token, "0", v.shows(asked)); a.code != 202 {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+}
+
+// TestPushSession: who a caller is, is known by proof alone.
+func TestPushSession(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t, nil)
+	id, challenge := v.open()
+	if a := v.prove(id, challenge); a.code != 200 || !strings.Contains(a.text, `"fail"`) || strings.Contains(a.text, "token\"") {
+		t.Errorf("an agent that nobody has enrolled: %d %s", a.code, a.text)
+	}
+	v.add(nil)
+	id, challenge = v.open()
+	if a := v.prove("another", challenge); a.code != 404 {
+		t.Error(a)
+	}
+	if a := v.prove(id, []byte("another challenge")); a.code != 401 || !v.logged("nonce") {
+		t.Errorf("%d %q", a.code, v.lines)
+	}
+	if a := v.prove(id, challenge); a.code != 404 {
+		t.Errorf("a session that has failed goes on: %d", a.code)
+	}
+	id, challenge = v.open()
+	v.certifier = newTPM(t)
+	if a := v.prove(id, challenge); a.code != 401 {
+		t.Errorf("another AK: %d", a.code)
+	}
+	v.certifier = v.tpm
+	id, challenge = v.open()
+	v.clock.forward(61 * time.Second)
+	if a := v.prove(id, challenge); a.code == 200 && !strings.Contains(a.text, `"fail"`) {
+		t.Errorf("late: %d %s", a.code, a.text)
+	}
+	for name, request := range map[string]wire.SessionRequest{"no id": {}, "no way": {AgentID: "a"}} {
+		if a := v.call("POST", "/sessions", "", wire.ResourceSession, request); a.code != 400 {
+			t.Errorf("%s: %d", name, a.code)
+		}
+	}
+	id, _ = v.open()
+	for name, request := range map[string]struct {
+		wire.SessionRequest
+		code int
+	}{"no id": {wire.SessionRequest{}, 400}, "another id": {wire.SessionRequest{AgentID: "b"}, 400}, "no proof": {wire.SessionRequest{AgentID: "a"}, 401}} {
+		if a := v.call("PATCH", "/sessions/"+id, "", wire.ResourceSession, request.SessionRequest); a.code != request.code {
+			t.Errorf("%s: %d", name, a.code)
+		}
+	}
+
+	token := v.token()
+	for name, header := range map[string]string{"none": "", "another": token + "x", "no bearer": "Basic eA=="} {
+		if a := v.begin(header); a.code != 401 && a.code != 403 {
+			t.Errorf("%s: %d", name, a.code)
+		}
+	}
+	if a := v.call("POST", "/agents/b/attestations", token, wire.ResourceAttestation, v.capabilities()); a.code != 403 {
+		t.Errorf("another agent's: %d", a.code)
+	}
+	if a := v.send("GET", ofAgent, token, nil); a.code != 403 {
+		t.Errorf("an agent reads: %d", a.code)
+	}
+	if a := v.send("GET", ofAgent, "", nil); a.code != 403 {
+		t.Errorf("nobody reads: %d", a.code)
+	}
+	second := v.token()
+	if a := v.begin(token); a.code != 401 {
+		t.Errorf("an older session goes on: %d", a.code)
+	}
+	v.clock.forward(181 * time.Second)
+	if a := v.begin(second); a.code != 401 {
+		t.Errorf("a session without an end: %d", a.code)
+	}
+	// Who asks too often is told how long to wait.
+	for n := range 16 {
+		a := v.call("POST", "/sessions", "", wire.ResourceSession, wire.SessionRequest{AgentID: "b", Supported: []wire.Authentication{{Type: "tpm_pop"}}})
+		if (a.code == 429) != (n == 15) || n == 15 && a.header.Get("Retry-After") != "60" {
+			t.Errorf("%d: %d %v", n, a.code, a.header)
+		}
+	}
+}
+
+// TestPushGoodExtends: a session lives on with every good attestation.
+func TestPushGoodExtends(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t, nil)
+	v.add(nil)
+	token := v.token()
+	for n := range 3 {
+		a := v.begin(token)
+		if a.code != 201 {
+			t.Fatalf("%d: %d %s", n, a.code, a.text)
+		}
+		if a = v.show(token, fmt.Sprint(n), v.shows(a)); a.code != 202 || a.body.Meta["seconds_to_next_attestation"] != 2.0 {
+			t.Fatalf("%d %s", a.code, a.text)
+		}
+		eventually(t, "judged", func() bool { return v.latest().Stage == wire.StageComplete })
+		v.clock.forward(2 * time.Minute)
+	}
+}
+
+// TestPushOrder: evidence counts once, if it was asked for, and in time.
+func TestPushOrder(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t, nil)
+	v.add(nil)
+	token := v.token()
+	if a := v.show(token, "latest", nil); a.code != 404 {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+	first := v.begin(token)
+	old := v.shows(first)
+	second := v.begin(token) // the first is given up
+	if a := v.show(token, "0", old); a.code != 403 || !strings.Contains(a.text, "old_attestation") {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+	if a := v.show(token, "1", v.shows(second)); a.code != 202 {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+	eventually(t, "judged", func() bool { return v.latest().Stage == wire.StageComplete })
+	if a := v.show(token, "1", old); a.code != 403 || !strings.Contains(a.text, "evidence_immutable") {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+	if a := v.begin(token); a.code != 429 || a.header.Get("Retry-After") != "2" {
+		t.Errorf("%d %v", a.code, a.header)
+	}
+	v.clock.forward(2 * time.Second)
+	third := v.begin(token)
+	if a := v.show(token, "2", old); a.code != 202 {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+	eventually(t, "judged", func() bool { return v.latest().Stage == wire.StageComplete })
+	if e := v.latest().Evaluation; e != "fail" {
+		t.Errorf("an old quote: %s", e)
+	}
+	_ = third
+	v.clock.forward(2 * time.Second)
+	token = v.token()
+	late := v.begin(token)
+	v.clock.forward(31 * time.Minute)
+	if a := v.show(v.token(), "3", v.shows(late)); a.code != 403 || !strings.Contains(a.text, "challenges_expired") {
+		t.Errorf("%d %s", a.code, a.text)
+	}
+	for path, code := range map[string]int{"/agents/a": 404, "/nothing": 404, ofAgent + "/77": 404, "/agents/b/attestations": 404} {
+		if a := v.asAdmin(path); a.code != code {
+			t.Errorf("%s: %d", path, a.code)
+		}
+	}
+	if a := v.send("PUT", ofAgent, "", nil); a.code != 405 {
+		t.Errorf("%d", a.code)
+	}
+	if a := v.send("POST", ofAgent, v.token(), []byte("no JSON")); a.code != 400 {
+		t.Errorf("%d", a.code)
+	}
+}
+
+// TestPushKept: of attestations that pass, the first of a boot and the last two
+// are kept; those that fail stay.
+func TestPushKept(t *testing.T) {
+	t.Parallel()
+	v := newVisitor(t, nil)
+	v.add(nil)
+	kept := func(want string) {
+		t.Helper()
+		var list struct{ Data []wire.Resource }
+		check(t, json.Unmarshal([]byte(v.asAdmin(ofAgent).text), &list))
+		var names []string
+		for _, r := range list.Data {
+			self := r.Links["self"].(string)
+			names = append(names, self[strings.LastIndex(self, "/")+1:])
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("kept are %q, want %q", got, want)
+		}
+	}
+	kept("")
+	for range 4 {
+		v.good()
+	}
+	kept("0 3")
+	v.bad(v.replay)
+	v.good()
+	kept("0 3 4 5")
+	v.booted = v.booted.Add(time.Hour)
+	v.good()
+	v.good()
+	kept("0 3 4 6 7")
+}
+
 // TestPushNewPolicy: a policy that changes while the agent is enrolled counts
 // from the next attestation on.
 func TestPushNewPolicy(t *testing.T) {
 	t.Parallel()
+	boot, err := recorded.Load("../../../testdata/evidence/sb-on")
+	check(t, err)
 	v := newVisitor(t, nil)
+	v.log = boot.Log
 	refuses := `{"scrtm_and_bios": [], "pk": [], "kek": [], "db": [], "dbx": [], "vendor_db": [], "kernels": []}`
 	empty := "{}"
 	v.w.want(201, "Created", "POST", "/v2.6/mbpolicies/boot", wire.MBPolicyRequest{MBPolicy: &empty})
 	v.add(func(r *wire.AddRequest) { r.MBPolicyName = "boot" })
-	check(t, v.attest(nil))
+	v.good()
 	v.w.want(201, "Created", "PUT", "/v2.6/mbpolicies/boot", wire.MBPolicyRequest{MBPolicy: &refuses})
-	if err := v.attest(nil); !errors.Is(err, verifier.ErrRefused) || !strings.Contains(err.Error(), "measured_boot.") {
-		t.Errorf("%v", err)
-	}
-}
-
-// TestPushOrder: evidence counts once, and only if it was asked for.
-func TestPushOrder(t *testing.T) {
-	t.Parallel()
-	v := newVisitor(t, nil)
-	if err := v.w.server.Attest(t.Context(), "a", &wireagent.IntegrityQuote{}); !errors.Is(err, verifier.ErrNotEnrolled) {
-		t.Error(err)
-	}
-	v.add(nil)
-	if err := v.w.server.Attest(t.Context(), "a", &wireagent.IntegrityQuote{}); !errors.Is(err, verifier.ErrNoChallenge) {
-		t.Error(err)
-	}
-	first, err := v.w.server.Challenge("a")
-	check(t, err)
-	old := v.show(first)
-	second, err := v.w.server.Challenge("a")
-	check(t, err)
-	check(t, v.w.server.Attest(t.Context(), "a", v.show(second)))
-	if err := v.w.server.Attest(t.Context(), "a", old); !errors.Is(err, verifier.ErrNoChallenge) {
-		t.Error(err)
-	}
-	_, err = v.w.server.Challenge("a")
-	check(t, err)
-	if err := v.w.server.Attest(t.Context(), "a", old); !errors.Is(err, verifier.ErrRefused) {
-		t.Errorf("an old quote: %v", err)
+	v.bad(nil)
+	if !v.logged("measured_boot.") {
+		t.Errorf("%q", v.lines)
 	}
 }
 
@@ -320,7 +734,7 @@ func TestPushState(t *testing.T) {
 	keep := func(o *verifier.Options) { o.StateFile = file }
 	v := newVisitor(t, keep)
 	v.add(nil)
-	check(t, v.attest(nil))
+	v.good()
 	check(t, v.w.server.Close())
 	text, err := os.ReadFile(file)
 	check(t, err)
@@ -329,8 +743,40 @@ func TestPushState(t *testing.T) {
 	}
 	for _, push := range []bool{true, false} {
 		again := newVisitor(t, func(o *verifier.Options) { keep(o); o.Push = push })
-		again.tpm, again.clock.now = v.tpm, v.clock.now.Add(11*time.Second)
+		again.tpm, again.certifier, again.clock.now = v.tpm, v.tpm, v.clock.Now().Add(9*time.Second)
 		again.status("TIMEOUT", 1)
+		if push {
+			if latest := again.latest(); latest.Evaluation != "pass" || latest.Evidence[0].Data.Message == "" {
+				t.Errorf("%+v", latest)
+			}
+		}
 		check(t, again.w.server.Close())
 	}
+}
+
+// FuzzPush: no body makes the routes of API 3 fail otherwise than with a refusal.
+func FuzzPush(f *testing.F) {
+	f.Add(uint8(0), []byte(`{"data": {"type": "session", "attributes": {"agent_id": "a", "authentication_supported": [{"authentication_type": "tpm_pop"}]}}}`))
+	f.Add(uint8(1), []byte(`{"data": {"type": "session", "attributes": {"agent_id": "a", "authentication_provided": [{"authentication_type": "tpm_pop", "data": {"message": "AAAA", "signature": "AAAA"}}]}}}`))
+	f.Add(uint8(2), []byte(`{"data": {"type": "attestation", "attributes": {"evidence_supported": [{"evidence_type": "tpm_quote", "capabilities": {"available_subjects": {"sha256": [16]}}}]}}}`))
+	f.Add(uint8(3), []byte(`{"data": {"type": "attestation", "attributes": {"evidence_collected": [{"evidence_class": "certification", "evidence_type": "tpm_quote", "data": {"subject_data": "AAAA"}}]}}}`))
+	f.Fuzz(func(t *testing.T, route uint8, body []byte) {
+		v := newVisitor(t, nil)
+		v.add(nil)
+		token := v.token()
+		if a := v.begin(token); a.code != 201 {
+			t.Fatal(a.code)
+		}
+		id, _ := v.open()
+		switch route % 4 {
+		case 0:
+			v.send("POST", "/sessions", "", body)
+		case 1:
+			v.send("PATCH", "/sessions/"+id, "", body)
+		case 2:
+			v.send("POST", ofAgent, token, body)
+		case 3:
+			v.send("PATCH", ofAgent+"/latest", token, body)
+		}
+	})
 }

@@ -2,8 +2,8 @@
 // by which policies, asks each for a quote again and again, and releases the
 // share V of a payload key only after a quote that passed every check
 // (PROTOCOL.md section 4, API 2.0 to 2.6). That is the pull model; in push mode
-// ([Options.Push]) agents come by themselves and are judged alike, and there is
-// no V to release.
+// ([Options.Push]) agents come by themselves (API 3.0) and are judged alike, and
+// there is no V to release.
 //
 // What it checks of a quote: the signature by the AK it was given, nonce, PCR
 // values, clock and the binding of the transport key (tenant/quote); the values
@@ -11,6 +11,10 @@
 // measured-boot policy (policy/measuredboot, as upstream's policy "example");
 // the IMA list against PCR 10 and a runtime policy (policy/runtime). Failures
 // carry the ids of PROTOCOL.md section 13.
+//
+// Where it knowingly differs from upstream in push mode: an agent without any
+// policy is asked for a quote all the same; ECC keys do; several attestations can
+// be listed; of those that failed, only the last 20 are kept.
 //
 // Where it knowingly differs from upstream: a wrong signature is a failure of
 // its own (6.2); the last clock is always the baseline of the next (6.3);
@@ -57,10 +61,14 @@ type Options struct {
 	ID string
 	// TLS has the server's certificate and the CAs of its clients.
 	TLS *tls.Config
-	// Push makes it a verifier in push mode, which asks no agent: agents hand in
-	// their evidence by [Server.Challenge] and [Server.Attest], and there is no
-	// GET /version (PROTOCOL.md 2.2).
+	// Push makes it a verifier in push mode, which asks no agent: agents attest
+	// themselves by the protocol of API 3.0 (PROTOCOL.md 2.4), and there is no GET
+	// /version (2.2).
 	Push bool
+	// SessionLimit is how many sessions an agent may ask for within a minute, 0
+	// for 15 as upstream; one address may ask for somewhat more than three times
+	// as many.
+	SessionLimit int
 	// Agents is the client certificate that agents see.
 	Agents *client.TLSMaterial
 	// Interval is the time between two quotes, 0 for 2 s.
@@ -95,6 +103,8 @@ type Server struct {
 	order   []string // ids in the order they were added
 	runtime policies
 	mb      policies
+	// sessions are those of agents of the push model; they end with the verifier.
+	sessions sessions
 }
 
 // New makes a verifier that does not listen yet, and takes up the agents of
@@ -114,6 +124,9 @@ func New(o Options) (*Server, error) {
 	}
 	if d.MaxRetries == 0 {
 		d.MaxRetries = defaultRetries
+	}
+	if d.SessionLimit == 0 {
+		d.SessionLimit = sessionsPerAgent
 	}
 	if d.Log == nil {
 		d.Log = func(string) {}
@@ -206,6 +219,9 @@ func (s *Server) Handler(secure bool) http.Handler {
 		admin(http.MethodDelete, mb, "delete_mb_policy", s.deleteMB),
 		serve.Route{Method: http.MethodGet, Path: "/verify/identity", Handle: s.verifyIdentity},
 		serve.Route{Method: http.MethodPost, Path: "/verify/evidence", Handle: s.verifyEvidence})
+	if s.o.Push {
+		return s.withPush(api.Handler(secure), secure)
+	}
 	return api.Handler(secure)
 }
 
