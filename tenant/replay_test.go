@@ -253,6 +253,11 @@ func TestReplaySpoilt(t *testing.T) {
 			h.at(0, "")["mb_policy"] = bootPolicyOf(t, "sb-on-cmdline-changed")
 		}},
 		{name: "boot policy broken", record: 1, check: tenant.CheckRecordPolicy, component: "record", spoil: func(h *recordedHistory) { h.at(0, "")["mb_policy"] = "{" }},
+		{name: "boot policy null", record: 1, check: tenant.CheckRecordPolicy, component: "record", spoil: func(h *recordedHistory) { h.at(0, "")["mb_policy"] = "null" }},
+		{name: "PCR 10 not asked for", record: 2, check: "ima.not-in-policy", component: "files", spoil: func(h *recordedHistory) {
+			h.at(1, "agent")["tpm_policy"] = `{"mask": "0x1fbff"}`
+			delete(h.at(1, ""), "runtime_policy")
+		}},
 		{name: "boot rules unknown", record: 2, check: tenant.CheckRecordJudged, component: "record", spoil: func(h *recordedHistory) { h.at(1, "")["mb_policy_name"] = "ours" }},
 		{name: "boot rules that refuse", record: 1, check: "measured-boot.policy", component: "boot", rules: tenant.ReplayRules{BootPolicy: "reject-all"}, spoil: func(*recordedHistory) {}},
 	} {

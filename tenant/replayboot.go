@@ -28,7 +28,8 @@ func (p *replayer) judgeRest(e *explainer, a *durable.Attestation) {
 		name = bootAcceptAll
 	}
 	e.compareLog()
-	demanded := e.boot.known() && !(json.Valid(e.boot.text) && measuredboot.IsEmpty(e.boot.text))
+	broken := e.boot.known() && (!json.Valid(e.boot.text) || string(bytes.TrimSpace(e.boot.text)) == "null")
+	demanded := e.boot.known() && !broken && !measuredboot.IsEmpty(e.boot.text)
 	if demanded && name != examplePolicy {
 		e.compareOthers()
 	}
@@ -37,10 +38,10 @@ func (p *replayer) judgeRest(e *explainer, a *durable.Attestation) {
 		e.find(policy.Finding{Check: CheckRecordPolicy, Where: "tpm_policy", Message: "tpm_policy cannot be read: " + e.tpmErr.Error()})
 	}
 	switch {
-	case !demanded:
-	case !json.Valid(e.boot.text):
+	case broken:
 		e.find(policy.Finding{Check: CheckRecordPolicy, EventID: "pcr_validation.invalid_mb_policy", Where: "the measured-boot policy",
-			Message: "the measured-boot policy is not JSON"})
+			Message: "the measured-boot policy is no JSON object"})
+	case !demanded:
 	case name == examplePolicy:
 		if !p.rules.BootOnce || a.Count == 0 {
 			e.judgeBoot()

@@ -238,6 +238,9 @@ func (p *replayer) judge(ctx context.Context, r *ReplayedRecord, a *durable.Atte
 	if e.evidence.quoted {
 		clock := e.evidence.proven.Clock()
 		p.past.clock, p.ak, r.Clock = &clock, string(a.AK), clock.Clock
+		if _, quoted := e.evidence.proven.PCR(imaPCR); quoted {
+			e.mask |= imaMask // a verifier judges the list of whoever quotes PCR 10
+		}
 		e.readLog()
 		if continues {
 			if err := e.judgeFiles(ctx); err != nil {

@@ -39,8 +39,8 @@ window are judged, also those after a failure.
 The store is the one in registrar.conf, or else in verifier.conf (durable_attestation_import,
 persistent_store_url). How boots are judged, verifier.conf says (measured_boot_policy_name);
 each record's boot is judged, also with measured_boot_evaluate = once. A time without an
-offset is local time; both ends belong to the window. A record before it is read where the
-first one builds upon its IMA list.
+offset is local time, a date alone its midnight; both ends belong to the window. Records
+before it are read where the first one builds upon their IMA list.
 
 The old spelling goes on working: keylime_attest -u ID -s START -e END.
 

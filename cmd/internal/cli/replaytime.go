@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/keylime/keylime-tenant/tenant/durable"
@@ -54,7 +55,7 @@ func parseAttestWindow(start, end string, zone *time.Location) (w attestWindow, 
 	}
 	if end != "last" {
 		if err := read(end, &w.end); err != nil {
-			return w, errors.New("Invalid isoformat string: '" + end + "'")
+			return w, fmt.Errorf("-e: Invalid isoformat string: '%s'", end)
 		}
 	}
 	switch start {
@@ -63,7 +64,7 @@ func parseAttestWindow(start, end string, zone *time.Location) (w attestWindow, 
 		w.start = w.end - 1
 	default:
 		if err := read(start, &w.start); err != nil {
-			return w, errors.New("Invalid isoformat string: '" + start + "'")
+			return w, fmt.Errorf("-s: Invalid isoformat string: '%s'", start)
 		}
 	}
 	return w, nil
