@@ -2,6 +2,8 @@ package dsse
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -320,5 +322,51 @@ func TestNamesAreExact(t *testing.T) {
 	sig := `"sig": "x", "SIG": ` + string(good["signatures"])
 	if err := json.Unmarshal([]byte(`{`+sig+`}`), &signature{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCurves: P-224 signs and verifies; P-192, which Keylime takes, is refused
+// by its name.
+func TestCurves(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ParsePrivateKey(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+	if err != nil || !read.Equal(key) {
+		t.Fatal(err)
+	}
+	public, err := PublicPEM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := ParsePublicKey(public); err != nil || !key.PublicKey.Equal(again) {
+		t.Fatal(err)
+	}
+	// Made by openssl ecparam -name prime192v1 for this test alone.
+	const name = "the curve P-192 is not supported"
+	if _, err := ParsePublicKey([]byte(`-----BEGIN PUBLIC KEY-----
+MEkwEwYHKoZIzj0CAQYIKoZIzj0DAQEDMgAE/x/QKFNGQyH5YXc89QiDA46LRThx
+VUP0qKdDr4fGwGXUfTJgtmo/IJQbV7U1RLrd
+-----END PUBLIC KEY-----`)); err == nil || !strings.Contains(err.Error(), name) {
+		t.Error(err)
+	}
+	for _, text := range []string{`-----BEGIN EC PRIVATE KEY-----
+MF8CAQEEGBB24g0vaHs3YlaHwe5UCXgdNNNc4v8Ks6AKBggqhkjOPQMBAaE0AzIA
+BP8f0ChTRkMh+WF3PPUIgwOOi0U4cVVD9KinQ6+HxsBl1H0yYLZqPyCUG1e1NUS6
+3Q==
+-----END EC PRIVATE KEY-----`, `-----BEGIN PRIVATE KEY-----
+MG8CAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQEEVTBTAgEBBBgQduINL2h7N2JWh8Hu
+VAl4HTTTXOL/CrOhNAMyAAT/H9AoU0ZDIflhdzz1CIMDjotFOHFVQ/Sop0Ovh8bA
+ZdR9MmC2aj8glBtXtTVEut0=
+-----END PRIVATE KEY-----`} {
+		if _, err := ParsePrivateKey([]byte(text)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Error(err)
+		}
 	}
 }

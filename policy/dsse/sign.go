@@ -1,6 +1,7 @@
 package dsse
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -114,13 +115,13 @@ func ParsePrivateKey(keyPEM []byte) (*ecdsa.PrivateKey, error) {
 			}
 			key, err := x509.ParseECPrivateKey(block.Bytes)
 			if err != nil {
-				return refuse("EC private key cannot be read")
+				return refuse("EC private key cannot be read" + unsupported(block.Bytes))
 			}
 			return key, nil
 		case "PRIVATE KEY":
 			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				return refuse("private key cannot be read")
+				return refuse("private key cannot be read" + unsupported(block.Bytes))
 			}
 			key, ok := parsed.(*ecdsa.PrivateKey)
 			if !ok {
@@ -134,4 +135,13 @@ func ParsePrivateKey(keyPEM []byte) (*ecdsa.PrivateKey, error) {
 		}
 	}
 	return refuse("file holds no private key in PEM")
+}
+
+// unsupported says what is wrong with a key on the curve P-192, which Keylime
+// takes and no library of ours has; "" for all others.
+func unsupported(der []byte) string {
+	if bytes.Contains(der, []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x01")) { // 1.2.840.10045.3.1.1
+		return ": the curve P-192 is not supported; P-224, P-256, P-384 and P-521 are"
+	}
+	return ""
 }

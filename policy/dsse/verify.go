@@ -70,7 +70,7 @@ func ParsePublicKey(keyPEM []byte) (*ecdsa.PublicKey, error) {
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, &Error{Check: CheckKey, Reason: "public key cannot be read", Err: err}
+		return nil, &Error{Check: CheckKey, Reason: "public key cannot be read" + unsupported(block.Bytes), Err: err}
 	}
 	key, ok := parsed.(*ecdsa.PublicKey)
 	if !ok {

@@ -98,6 +98,8 @@ func parseECC(parameters *element, point []byte) (crypto.PublicKey, error) {
 		curve = elliptic.P384()
 	case "1.3.132.0.35":
 		curve = elliptic.P521()
+	case "1.2.840.10045.3.1.1":
+		return nil, errors.New("ECC key on the curve P-192, which is too weak and not supported")
 	default:
 		return nil, fmt.Errorf("ECC key on the unsupported curve %s", id)
 	}

@@ -3,8 +3,6 @@ package ek
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -12,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/go-tpm/tpm2"
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // Public is an endorsement key's public part.
@@ -26,43 +24,21 @@ type Public struct {
 	Key crypto.PublicKey
 }
 
-// ParsePublic reads a TPM2B_PUBLIC of an RSA key or of an ECC key on P-256,
-// P-384 or P-521 (TPM 2.0 Part 2, section 12.2.5; PROTOCOL.md 3.7). It fails
-// if it is anything else, if bytes follow the structure, if the modulus is not
-// of the length announced, or the point is not on its curve.
+// ParsePublic reads a TPM2B_PUBLIC of an RSA key or of an ECC key on P-224,
+// P-256, P-384 or P-521. It fails if it is anything else, if bytes follow the
+// structure, if the modulus is not of the length announced, or the point is not
+// on its curve (see [tpmkey.Parse] and [tpmkey.Key]).
 func ParsePublic(tpm2b []byte) (Public, error) {
 	if len(tpm2b) == 0 {
 		return Public{}, errors.New("the registrar holds no EK")
 	}
-	outer, err := tpm2.Unmarshal[tpm2.TPM2BPublic](tpm2b)
+	public, err := tpmkey.Parse(tpm2b)
 	if err != nil {
-		return Public{}, fmt.Errorf("EK is not a TPM2B_PUBLIC: %w", err)
+		return Public{}, fmt.Errorf("EK is %w", err)
 	}
-	public, err := outer.Contents()
-	if err != nil {
-		return Public{}, fmt.Errorf("EK is not a TPM2B_PUBLIC: %w", err)
-	}
-	// go-tpm ignores what follows, inside and outside of the length.
-	if !bytes.Equal(tpm2.Marshal(tpm2.New2B(*public)), tpm2b) {
-		return Public{}, errors.New("EK is not a TPM2B_PUBLIC alone: more bytes follow the structure")
-	}
-	key, err := tpm2.Pub(*public)
+	key, err := tpmkey.Key(public)
 	if err != nil {
 		return Public{}, fmt.Errorf("EK: %w", err)
-	}
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		parameters, err := public.Parameters.RSADetail()
-		if err != nil {
-			return Public{}, fmt.Errorf("EK: %w", err)
-		}
-		if key.N.BitLen() != int(parameters.KeyBits) {
-			return Public{}, fmt.Errorf("EK: an RSA modulus of %d bits in a key of %d", key.N.BitLen(), parameters.KeyBits)
-		}
-	case *ecdsa.PublicKey:
-		if _, err := key.ECDH(); err != nil {
-			return Public{}, fmt.Errorf("EK: the point is not on the curve: %w", err)
-		}
 	}
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {

@@ -1,7 +1,6 @@
 package quote
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
@@ -10,6 +9,8 @@ import (
 	"math/big"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // attestationKey is an AK whose structure has been checked.
@@ -20,43 +21,25 @@ type attestationKey struct {
 	attributes uint32
 }
 
-// parseAK reads a TPM2B_PUBLIC, and demands that it is written as a TPM would
-// write it: go-tpm ignores what follows the structure, inside and outside of
-// its length, so the key is written again and compared.
+// parseAK reads a TPM2B_PUBLIC of an RSA or ECC key (see [tpmkey.Parse] and
+// [tpmkey.Key]).
 func parseAK(tpm2b []byte) (attestationKey, error) {
 	if len(tpm2b) == 0 {
 		return attestationKey{}, errors.New("the registrar holds no AK")
 	}
-	outer, err := tpm2.Unmarshal[tpm2.TPM2BPublic](tpm2b)
-	if err != nil {
-		return attestationKey{}, fmt.Errorf("not a TPM2B_PUBLIC: %w", err)
-	}
-	public, err := outer.Contents()
-	if err != nil {
-		return attestationKey{}, fmt.Errorf("not a TPM2B_PUBLIC: %w", err)
-	}
-	if !bytes.Equal(tpm2.Marshal(tpm2.New2B(*public)), tpm2b) {
-		return attestationKey{}, errors.New("not a TPM2B_PUBLIC alone: more bytes follow the structure")
-	}
-	key, err := tpm2.Pub(*public)
+	public, err := tpmkey.Parse(tpm2b)
 	if err != nil {
 		return attestationKey{}, err
 	}
-	ak := attestationKey{key: key, attributes: attributeBits(*public)}
+	key, err := tpmkey.Key(public)
+	if err != nil {
+		return attestationKey{}, err
+	}
+	ak := attestationKey{key: key, attributes: attributeBits(public)}
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		parameters, err := public.Parameters.RSADetail()
-		if err != nil {
-			return attestationKey{}, err
-		}
-		if key.N.BitLen() != int(parameters.KeyBits) {
-			return attestationKey{}, fmt.Errorf("an RSA modulus of %d bits in a key of %d", key.N.BitLen(), parameters.KeyBits)
-		}
 		ak.algorithm, ak.scheme = fmt.Sprintf("rsa%d", key.N.BitLen()), tpm2.TPMAlgRSASSA
 	case *ecdsa.PublicKey:
-		if _, err := key.ECDH(); err != nil {
-			return attestationKey{}, fmt.Errorf("the point is not on the curve: %w", err)
-		}
 		ak.algorithm, ak.scheme = fmt.Sprintf("ecc%d", key.Params().BitSize), tpm2.TPMAlgECDSA
 	}
 	return ak, nil

@@ -5,11 +5,12 @@ import (
 	"crypto/rsa"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // VerifyCertify says whether a TPM has certified an AK with its IAK
@@ -124,26 +125,14 @@ func (ak attestationKey) certified(attest, data []byte) *VerificationError {
 	return nil
 }
 
-// nameOf is the name of a key: nameAlg and the hash of its public area (TPM 2.0
-// Part 1, section 16).
+// nameOf is the name of a key that can be used.
 func nameOf(tpm2b []byte) ([]byte, error) {
 	if _, err := parseAK(tpm2b); err != nil {
 		return nil, err
 	}
-	outer, err := tpm2.Unmarshal[tpm2.TPM2BPublic](tpm2b)
+	public, err := tpmkey.Parse(tpm2b)
 	if err != nil {
 		return nil, err
 	}
-	public, err := outer.Contents()
-	if err != nil {
-		return nil, err
-	}
-	name, err := tpm2.ObjectName(public)
-	if err != nil {
-		return nil, err
-	}
-	if len(name.Buffer) == 0 {
-		return nil, errors.New("the key has no name")
-	}
-	return name.Buffer, nil
+	return tpmkey.Name(public)
 }

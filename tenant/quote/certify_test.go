@@ -41,7 +41,7 @@ func wantCheck(t *testing.T, name string, err error, want quote.Check) {
 func TestVerifyCertify(t *testing.T) {
 	t.Parallel()
 	purpose := []byte("agent")
-	for _, algorithm := range []string{"rsa", "ecc", "ecc384", "ecc521"} {
+	for _, algorithm := range []string{"rsa", "ecc224", "ecc", "ecc384", "ecc521"} {
 		tpm := certifying(t, algorithm)
 		attest, sign, err := tpm.Certify(purpose)
 		if err != nil {

@@ -110,7 +110,7 @@ func TestAccepted(t *testing.T) {
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ ak, hash, algorithm string }{
-		{"rsa", "sha1", "rsa2048"}, {"ecc256", "sha384", "ecc256"}, {"ecc384", "sha384", "ecc384"}, {"ecc521", "sha256", "ecc521"},
+		{"rsa", "sha1", "rsa2048"}, {"ecc224", "sha256", "ecc224"}, {"ecc256", "sha384", "ecc256"}, {"ecc384", "sha384", "ecc384"}, {"ecc521", "sha256", "ecc521"},
 	} {
 		t.Run(c.ak+"/"+c.hash, func(t *testing.T) {
 			t.Parallel()

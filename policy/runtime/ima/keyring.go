@@ -1,6 +1,7 @@
 package ima
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
@@ -71,7 +72,11 @@ func (k *Keyring) AddKey(key crypto.PublicKey, id uint32) error {
 // *[KeyError].
 func (k *Keyring) Add(name string, data []byte) error {
 	key, id, err := ParseKey(data)
-	if err == nil && key == nil {
+	switch {
+	case err != nil || key != nil:
+	case onP192(data):
+		err = &KeyError{Reason: "is an EC key on the curve P-192, which is not supported: P-224, P-256, P-384 and P-521 are"}
+	default:
 		err = &KeyError{Reason: "holds neither a certificate nor a key"}
 	}
 	if err == nil {
@@ -81,6 +86,20 @@ func (k *Keyring) Add(name string, data []byte) error {
 		e.Name = name
 	}
 	return err
+}
+
+// onP192 says whether data that holds no key names the curve P-192, which Keylime
+// takes and no library of ours has.
+func onP192(data []byte) bool {
+	oid := []byte("\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x01") // 1.2.840.10045.3.1.1
+	for _, kind := range []string{certificateBlock, publicBlock, privateBlock} {
+		for _, der := range append(blocks(data, kind), data) {
+			if bytes.Contains(der, oid) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Merge adds all keys of another keyring.

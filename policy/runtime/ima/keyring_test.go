@@ -418,3 +418,31 @@ func TestHugePrivateKey(t *testing.T) {
 		}
 	}
 }
+
+// TestP192: a curve that Keylime takes, and no library of ours has, is named.
+func TestP192(t *testing.T) {
+	t.Parallel()
+	// Made by openssl ecparam -name prime192v1 for this test alone.
+	for _, text := range []string{`-----BEGIN PUBLIC KEY-----
+MEkwEwYHKoZIzj0CAQYIKoZIzj0DAQEDMgAE/x/QKFNGQyH5YXc89QiDA46LRThx
+VUP0qKdDr4fGwGXUfTJgtmo/IJQbV7U1RLrd
+-----END PUBLIC KEY-----`, `-----BEGIN CERTIFICATE-----
+MIIBXzCCARWgAwIBAgIUTfzFHFNK8BSeEXbwLNILjEdwjuAwCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKcHJpbWUxOTJ2MTAeFw0yNjExMjUyMjMyNTZaFw0yNjExMjgy
+MjMyNTZaMBUxEzARBgNVBAMMCnByaW1lMTkydjEwSTATBgcqhkjOPQIBBggqhkjO
+PQMBAQMyAAT/H9AoU0ZDIflhdzz1CIMDjotFOHFVQ/Sop0Ovh8bAZdR9MmC2aj8g
+lBtXtTVEut2jUzBRMB0GA1UdDgQWBBSa0gdfF1+NUbaySOG5grbYkYMzrTAfBgNV
+HSMEGDAWgBSa0gdfF1+NUbaySOG5grbYkYMzrTAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCAzgAMDUCGEBwgxPa2xQZfafs+Zyh+Ke1D/K6xzUA4wIZAKMfsHTj
+64oM4TmzNRVwMhOXkf2MfUozCA==
+-----END CERTIFICATE-----`} {
+		var refused *KeyError
+		if err := new(Keyring).Add("key.pem", []byte(text)); !errors.As(err, &refused) || !strings.Contains(err.Error(), "key.pem is an EC key on the curve P-192") {
+			t.Error(err)
+		}
+		block, _ := pem.Decode([]byte(text))
+		if err := new(Keyring).Add("key.der", block.Bytes); err == nil || !strings.Contains(err.Error(), "P-192") {
+			t.Error(err)
+		}
+	}
+}

@@ -15,7 +15,7 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/google/go-tpm/tpm2"
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // caYears is how long the CA's certificate is valid.
@@ -109,11 +109,11 @@ func (c *EKCA) CertificatePEM() []byte {
 // model and version, and the extended key usage tcg-kp-EKCertificate. It never
 // expires. It fails if ekPub is not a public area of an RSA or ECC key.
 func (c *EKCA) IssueEK(ekPub []byte, now time.Time) ([]byte, error) {
-	public, err := parsePublic(ekPub)
+	public, err := tpmkey.Parse(ekPub)
 	if err != nil {
 		return nil, fmt.Errorf("EK: %w", err)
 	}
-	key, err := tpm2.Pub(public)
+	key, err := tpmkey.Key(public)
 	if err != nil {
 		return nil, fmt.Errorf("EK: %w", err)
 	}

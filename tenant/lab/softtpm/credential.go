@@ -15,6 +15,8 @@ import (
 	"io"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // A credential is a secret that only the TPM with a certain EK can open, and
@@ -36,7 +38,7 @@ var errCredential = errors.New("the credential is not for this TPM and this AK, 
 // decryption key with an AES storage cipher, if the secret is empty or longer
 // than 64 bytes or than the EK's name hash, and when random numbers fail.
 func MakeCredential(ekPub, akName, secret []byte, random io.Reader) ([]byte, error) {
-	public, err := parsePublic(ekPub)
+	public, err := tpmkey.Parse(ekPub)
 	if err != nil {
 		return nil, fmt.Errorf("EK: %w", err)
 	}
@@ -193,7 +195,7 @@ func cfb(block cipher.Block, data []byte, encrypt bool) {
 
 // newSeed draws a seed and wraps it for the EK.
 func (p protection) newSeed(public tpm2.TPMTPublic, random io.Reader) (seed, wrapped []byte, err error) {
-	key, err := tpm2.Pub(public)
+	key, err := tpmkey.Key(public)
 	if err != nil {
 		return nil, nil, fmt.Errorf("EK: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // A device identity are two keys that the maker of a machine certifies (TCG TPM
@@ -109,11 +111,11 @@ func (t *TPM) signWithIAK(attest []byte) ([]byte, error) {
 // subjectAltName says that the key is in a TPM (RFC 4108, section 5;
 // TCG TPM 2.0 Keys for Device Identity and Attestation 1.0, section 8).
 func (c *EKCA) IssueIdentity(name string, public []byte, now time.Time) ([]byte, error) {
-	area, err := parsePublic(public)
+	area, err := tpmkey.Parse(public)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	key, err := tpm2.Pub(area)
+	key, err := tpmkey.Key(area)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -1,7 +1,6 @@
 package softtpm
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // object is a key in the TPM.
@@ -52,7 +53,7 @@ func newEK(algorithm string, random io.Reader) (object, error) {
 		return object{}, err
 	}
 	high := full != "rsa2048" && full != "ecc256"
-	if full == "ecc521" {
+	if full == "ecc521" || full == "ecc224" { // no template has them
 		return object{}, unknownAlgorithm(algorithm)
 	}
 	nameAlg, policy, bits := tpm2.TPMAlgSHA256, policyA, tpm2.TPMKeyBits(128)
@@ -93,6 +94,8 @@ func newKey(algorithm string, random io.Reader) (private crypto.Signer, full str
 		private, err = rsa.GenerateKey(random, 2048)
 	case "rsa3072":
 		private, err = rsa.GenerateKey(random, 3072)
+	case "ecc224":
+		private, err = ecdsa.GenerateKey(elliptic.P224(), random)
 	case "ecc", "ecc256":
 		private, err = ecdsa.GenerateKey(elliptic.P256(), random)
 	case "ecc384":
@@ -116,7 +119,7 @@ func newKey(algorithm string, random io.Reader) (private crypto.Signer, full str
 }
 
 func unknownAlgorithm(name string) error {
-	return fmt.Errorf("unknown key algorithm %q: use rsa2048, rsa3072, ecc256 or ecc384 (an AK may also be ecc521)", name)
+	return fmt.Errorf("unknown key algorithm %q: use rsa2048, rsa3072, ecc256 or ecc384 (an AK may also be ecc224 or ecc521)", name)
 }
 
 // finish puts the key into its public area, and writes and names that.
@@ -152,6 +155,8 @@ func describe(private crypto.Signer, algorithm string, public tpm2.TPMTPublic) (
 func eccPoint(key *ecdsa.PublicKey) (tpm2.TPMECCCurve, tpm2.TPMSECCPoint, error) {
 	var curve tpm2.TPMECCCurve
 	switch key.Curve {
+	case elliptic.P224():
+		curve = tpm2.TPMECCNistP224
 	case elliptic.P256():
 		curve = tpm2.TPMECCNistP256
 	case elliptic.P384():
@@ -169,32 +174,12 @@ func eccPoint(key *ecdsa.PublicKey) (tpm2.TPMECCCurve, tpm2.TPMSECCPoint, error)
 	return curve, tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: x}, Y: tpm2.TPM2BECCParameter{Buffer: y}}, nil
 }
 
-// parsePublic reads a TPM2B_PUBLIC to its last octet.
-func parsePublic(tpm2b []byte) (tpm2.TPMTPublic, error) {
-	outer, err := tpm2.Unmarshal[tpm2.TPM2BPublic](tpm2b)
-	if err != nil {
-		return tpm2.TPMTPublic{}, fmt.Errorf("not a TPM2B_PUBLIC: %w", err)
-	}
-	public, err := outer.Contents()
-	if err != nil {
-		return tpm2.TPMTPublic{}, fmt.Errorf("not a TPM2B_PUBLIC: %w", err)
-	}
-	if !bytes.Equal(tpm2.Marshal(tpm2.New2B(*public)), tpm2b) {
-		return tpm2.TPMTPublic{}, errors.New("not a TPM2B_PUBLIC alone: more bytes follow the structure")
-	}
-	return *public, nil
-}
-
 // AKName is the name of a key: nameAlg || H(TPMT_PUBLIC) (TPM 2.0 Part 1,
 // section 16). It fails if tpm2b is not a TPM2B_PUBLIC.
 func AKName(tpm2b []byte) ([]byte, error) {
-	public, err := parsePublic(tpm2b)
+	public, err := tpmkey.Parse(tpm2b)
 	if err != nil {
 		return nil, err
 	}
-	name, err := tpm2.ObjectName(&public)
-	if err != nil {
-		return nil, err
-	}
-	return name.Buffer, nil
+	return tpmkey.Name(public)
 }

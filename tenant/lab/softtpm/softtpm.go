@@ -24,8 +24,8 @@ type Options struct {
 	// EKAlg is rsa or rsa2048 (the same; default), rsa3072, ecc or ecc256, or
 	// ecc384: the templates L-1, H-6, L-2 and H-3 of the EK Credential Profile.
 	EKAlg string
-	// AKAlg is rsa or rsa2048 (default), rsa3072, ecc or ecc256, ecc384 or
-	// ecc521. RSA keys sign with RSASSA, ECC keys with ECDSA.
+	// AKAlg is rsa or rsa2048 (default), rsa3072, ecc224, ecc or ecc256, ecc384
+	// or ecc521. RSA keys sign with RSASSA, ECC keys with ECDSA.
 	AKAlg string
 	// Hash is the hash of the AK's name and signatures, and so the bank that
 	// Keylime quotes: sha256 (default), sha1 or sha384.

@@ -12,7 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/go-tpm/tpm2"
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 // stateVersion is the version of the state file that this package writes.
@@ -124,11 +124,11 @@ func Load(text []byte, o Options) (*TPM, error) {
 
 // load reads a key and demands that its two halves belong together.
 func (k stateKey) load() (object, error) {
-	public, err := parsePublic(k.Public)
+	public, err := tpmkey.Parse(k.Public)
 	if err != nil {
 		return object{}, err
 	}
-	key, err := tpm2.Pub(public)
+	key, err := tpmkey.Key(public)
 	if err != nil {
 		return object{}, err
 	}

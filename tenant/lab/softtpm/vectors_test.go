@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/keylime/keylime-tenant/tenant/tpmkey"
 )
 
 const (
@@ -107,7 +109,7 @@ func ekOf(t testing.TB, v credentialVector) object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := parsePublic(v.EK)
+	public, err := tpmkey.Parse(v.EK)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +188,7 @@ func TestNames(t *testing.T) {
 			to   *object
 			name string
 		}{{&tpm.ek, "ek"}, {&tpm.ak, ak}} {
-			public, err := parsePublic(file(k.name + "_tpm2b_public.bin"))
+			public, err := tpmkey.Parse(file(k.name + "_tpm2b_public.bin"))
 			if err != nil {
 				t.Fatal(err)
 			}
