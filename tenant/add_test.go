@@ -171,6 +171,15 @@ func isRefused(state, eventID string) func(error) bool {
 	}
 }
 
+// isScript: the script could not be asked, which says nothing about the agent.
+func isScript(kind ek.ScriptKind) func(error) bool {
+	return func(err error) bool {
+		var refused *RefusedError
+		var script *ek.ScriptError
+		return errors.As(err, &script) && script.Kind == kind && !errors.As(err, &refused) && strings.Contains(err.Error(), script.Path)
+	}
+}
+
 func fails(hook func(string, int) error) func(*world, *AddRequest, *Tenant) {
 	return func(w *world, _ *AddRequest, _ *Tenant) { w.before = hook }
 }
@@ -235,7 +244,8 @@ func addFailures() []failure {
 		{name: "EK certificates have run out", arrange: func(_ *world, _ *AddRequest, t *Tenant) {
 			t.Now = func() time.Time { return time.Now().AddDate(20, 0, 0) }
 		}, step: StepVerifyEK, check: isEKCheck(ek.CheckDates), never: secrets},
-		{name: "EK script missing", arrange: func(_ *world, _ *AddRequest, t *Tenant) { t.EK.Script = "/nowhere/script" }, step: StepVerifyEK, check: isRefused("", ""), never: secrets},
+		{name: "EK script missing", arrange: func(_ *world, _ *AddRequest, t *Tenant) { t.EK.Script = "/nowhere/script" }, step: StepVerifyEK, check: isScript(ek.ScriptNotFound), never: secrets},
+		{name: "EK script is a device", arrange: func(_ *world, _ *AddRequest, t *Tenant) { t.EK.Script = "/dev/null" }, step: StepVerifyEK, check: isScript(ek.ScriptNotFound), never: secrets},
 		{name: "verifier down", arrange: fails(on("verifier.Agent", 1, noConnection())), step: StepEnrol, check: isKind(client.Unreachable), never: secrets},
 		{name: "verifier refuses us", arrange: fails(on("verifier.Agent", 1, refusal(client.Unauthorized, 403, "Forbidden"))), step: StepEnrol, check: isKind(client.Unauthorized), never: secrets},
 		{name: "verifier of the push model", arrange: func(w *world, _ *AddRequest, _ *Tenant) { w.gone = true }, check: isInvalid(PushVerifier), never: secrets},

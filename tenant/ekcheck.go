@@ -119,8 +119,9 @@ func (t *Tenant) checkEK(ctx context.Context, a *registrar.Agent) (EKOutcome, er
 
 // VerifyEK checks the EK of an agent by the rules of [Tenant.EK], as [Tenant.Add]
 // does. The agent is not asked for a quote: that it holds this EK is the word of
-// the registrar. Errors: *[StepError] with a hint, around *[ek.VerificationError]
-// or *[RefusedError] (the script's).
+// the registrar. Errors: *[StepError] with a hint, around *[ek.VerificationError],
+// *[RefusedError] (the script's), or *[ek.ScriptError] for a script that cannot be
+// asked.
 func (t *Tenant) VerifyEK(ctx context.Context, a *registrar.Agent) (EKOutcome, error) {
 	outcome, err := t.checkEK(ctx, a)
 	if err != nil {
@@ -129,18 +130,22 @@ func (t *Tenant) VerifyEK(ctx context.Context, a *registrar.Agent) (EKOutcome, e
 	return outcome, nil
 }
 
-// refusedByScript makes a script's no a refusal of the agent; an interrupt
-// stays one.
+// refusedByScript makes a script's no a refusal of the agent. A script that
+// cannot be asked says nothing about the agent, and an interrupt stays one.
 func refusedByScript(id string, err error) error {
 	var script *ek.ScriptError
-	if errors.As(err, &script) && script.Kind != ek.ScriptCanceled {
-		return &RefusedError{ID: id, Cause: "the EK script does not vouch for its TPM", Err: err}
+	if errors.As(err, &script) && (script.Kind == ek.ScriptRefused || script.Kind == ek.ScriptKilled) {
+		return &RefusedError{ID: id, Cause: "the EK script does not vouch for its TPM: " + script.Error(), Err: err}
 	}
 	return err
 }
 
 // ekHint says what to do about an EK that is refused.
 func (t *Tenant) ekHint(id string, err error) string {
+	var script *ek.ScriptError
+	if errors.As(err, &script) && (script.Kind == ek.ScriptNotFound || script.Kind == ek.ScriptNotRun) {
+		return "ek_check_script names it: keylime_tenant config show ek_check_script says where that is set"
+	}
 	var refused *ek.VerificationError
 	if !errors.As(err, &refused) {
 		return ""

@@ -93,6 +93,7 @@ func exitCode(err error) int {
 		document *fileError
 		quoteErr *quote.VerificationError
 		ekErr    *ek.VerificationError
+		script   *ek.ScriptError
 	)
 	switch {
 	case errors.As(err, &status):
@@ -101,6 +102,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &invalid), errors.As(err, &file), errors.As(err, &input), errors.As(err, &document), isConfigError(err):
 		return exitUsage
+	case errors.As(err, &script) && (script.Kind == ek.ScriptNotFound || script.Kind == ek.ScriptNotRun):
+		return exitUsage // the agent has not been refused: nobody was asked
 	case errors.As(err, &quoteErr), errors.As(err, &ekErr), errors.As(err, &refused):
 		return exitRefused
 	case errors.Is(err, ca.ErrName), errors.Is(err, ca.ErrNoPassword):
