@@ -23,6 +23,8 @@ type agentResult struct {
 	Dir       string `json:"dir"`
 	// Verifier is who it attests itself to, "" in the pull model.
 	Verifier string `json:"verifier,omitempty"`
+	// TPM is the address at which its TPM takes commands.
+	TPM string `json:"tpm,omitempty"`
 }
 
 // Names is the id.
@@ -103,7 +105,7 @@ keylime_tenant lab agent --dir /tmp/agent --push --verifier https://127.0.0.1:88
 			}
 			defer func() { err = errors.Join(err, agent.Close()) }()
 			info := agent.Info()
-			if err := a.show(agentResult{info.ID, net.JoinHostPort(info.Host, fmt.Sprint(info.Port)), agent.Registrar(), info.Dir, agent.Verifier()}); err != nil {
+			if err := a.show(agentResult{info.ID, net.JoinHostPort(info.Host, fmt.Sprint(info.Port)), agent.Registrar(), info.Dir, agent.Verifier(), info.TPM}); err != nil {
 				return err
 			}
 			<-ctx.Done()
