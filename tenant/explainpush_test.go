@@ -347,3 +347,45 @@ func TestExplainPushedRecorded(t *testing.T) {
 		t.Errorf("%s: %+v", found.Summary, found.Findings)
 	}
 }
+
+// TestLastAttestation: one more question, for an agent of the push model alone,
+// and no failure of a status.
+func TestLastAttestation(t *testing.T) {
+	t.Parallel()
+	x := newPushed(t)
+	status := func() *AgentStatus {
+		s, err := x.t.AgentStatus(context.Background(), testID, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if a := x.t.LastAttestation(t.Context(), status()); a != nil {
+		t.Errorf("none: %+v", a)
+	}
+	x.shows(t, 41, 0, verifier.EvaluationFail).FailureReason = verifier.ReasonPolicy
+	a := x.t.LastAttestation(t.Context(), status())
+	if a.Number != 42 || a.Received == nil || a.Words() != "failed: a policy is not satisfied" || len(x.v.asked) != 2 {
+		t.Errorf("%+v %q", a, a.Words())
+	}
+	for stage, want := range map[string]string{verifier.StageAwaiting: "its evidence is awaited", verifier.StageEvaluating: "its evidence is being judged"} {
+		if words := (&LastAttestation{Stage: stage, Evaluation: "pending"}).Words(); words != want {
+			t.Errorf("%q, want %q", words, want)
+		}
+	}
+	x.v.err = &client.Error{Kind: client.Unauthorized, HTTP: 403, Server: "verifier"}
+	if a = x.t.LastAttestation(t.Context(), status()); a == nil || !strings.Contains(a.Unavailable, "403") {
+		t.Errorf("refused: %+v", a)
+	}
+	x.v.err = fmt.Errorf("%w", verifier.ErrNoPush)
+	if a = x.t.LastAttestation(t.Context(), status()); a != nil {
+		t.Errorf("no push: %+v", a)
+	}
+	x.v.err = nil
+	ip, port := "127.0.0.1", 9002
+	x.agent.IP, x.agent.Port = &ip, &port
+	asked := len(x.v.asked)
+	if a = x.t.LastAttestation(t.Context(), status()); a != nil || len(x.v.asked) != asked {
+		t.Errorf("pull: %+v", a)
+	}
+}

@@ -19,6 +19,9 @@ type AgentStatus struct {
 	// Registrar and Verifier are the records, nil where there is none.
 	Registrar *RegistrarAgent `json:"registrar"`
 	Verifier  *VerifierAgent  `json:"verifier"`
+	// Attestation is the newest one of an agent of the push model, where it was
+	// asked for ([Tenant.LastAttestation]).
+	Attestation *LastAttestation `json:"attestation,omitempty"`
 }
 
 // AgentStatus reads what both servers hold of an agent. maxAge is as of

@@ -132,6 +132,7 @@ func (a *app) oneStatus(ctx context.Context, t *tenant.Tenant, id string, maxAge
 	if status == nil {
 		return err
 	}
+	status.Attestation = t.LastAttestation(ctx, status)
 	if showErr := a.show(status); showErr != nil {
 		return showErr
 	}

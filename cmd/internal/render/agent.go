@@ -151,7 +151,10 @@ func policiesOf(a *tenant.VerifierAgent) string {
 	if pcrs := policyPCRs(a.TPMPolicy); len(pcrs) > 0 {
 		parts = append(parts, "PCR "+words(pcrs))
 	}
-	if len(parts) == 0 {
+	switch {
+	case len(parts) == 0 && a.Push && a.AttestationCount == 0:
+		return "none: Keylime 7.14.3 asks such an agent for nothing in the push model, and never attests it"
+	case len(parts) == 0:
 		return "none: only the quote itself is checked"
 	}
 	return words(parts)

@@ -128,12 +128,58 @@ func (m *Modern) agentScreen(s *tenant.AgentStatus) Screen {
 			Fields: []Field{{"HEALTH", string(s.Health) + ": " + Safe(s.Reason), healthTone(s.Health)}}})
 	}
 	if s.Verifier != nil {
-		screen = append(screen, m.verifierSection(s.Verifier))
+		section := m.verifierSection(s.Verifier)
+		if s.Attestation != nil {
+			section.Fields = append(section.Fields, m.attestationField(s.Attestation))
+		}
+		screen = append(screen, section)
 	}
 	if s.Registrar != nil {
 		screen = append(screen, m.registrarSection(s.Registrar))
 	}
 	return screen
+}
+
+// attestationField says what has become of the newest attestation of an agent of
+// the push model.
+func (m *Modern) attestationField(a *tenant.LastAttestation) Field {
+	f := Field{Name: "LAST ATTESTATION"}
+	if a.Unavailable != "" {
+		f.Value = "not known: " + Safe(a.Unavailable)
+		return f
+	}
+	at := a.Received
+	if at == nil {
+		at = a.Begun
+	}
+	when := ""
+	if at != nil {
+		when = ", " + m.age(at.Unix()) + " (" + at.UTC().Format("2006-01-02 15:04:05 UTC") + ")"
+	}
+	f.Value = fmt.Sprintf("the %s: %s%s", ordinal(a.Number), Safe(a.Words()), when)
+	switch a.Evaluation {
+	case "pass":
+		f.Tone = Good
+	case "fail":
+		f.Tone = Bad
+	}
+	return f
+}
+
+// ordinal is 1st, 2nd, 3rd, 4th, ….
+func ordinal(n int) string {
+	suffix := "th"
+	if n%100 < 11 || n%100 > 13 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return fmt.Sprint(n) + suffix
 }
 
 // waitText says that a wait is over.
