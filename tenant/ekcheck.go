@@ -187,7 +187,7 @@ func (t *Tenant) vouched(a *registrar.Agent, tpm []byte) (EKOutcome, error) {
 		return EKByCertPin, nil
 	case EKEither:
 		outcome, err := t.checkEKPin(a, tpm)
-		if err == nil || pinDecides(err) {
+		if err == nil || PinDecides(err) {
 			return outcome, err
 		}
 		outcome, certErr := t.checkEKCert(a, tpm)
@@ -202,10 +202,10 @@ func (t *Tenant) vouched(a *registrar.Agent, tpm []byte) (EKOutcome, error) {
 	return t.checkEKCert(a, tpm)
 }
 
-// pinDecides says that what is wrong with a pin cannot be made good by a
+// PinDecides says that what is wrong with a pin cannot be made good by a
 // certificate: the list binds the agent to another EK, or cannot be read, so
 // that it might.
-func pinDecides(err error) bool {
+func PinDecides(err error) bool {
 	var refused *ek.VerificationError
 	if !errors.As(err, &refused) {
 		return true

@@ -63,6 +63,23 @@ func TestEKFiles(t *testing.T) {
 	}
 }
 
+// TestEKEitherBrokenPins: a list of pins that cannot be read might bind the agent
+// to another EK, so that no certificate makes it good: verify says what add does.
+func TestEKEitherBrokenPins(t *testing.T) {
+	t.Parallel()
+	dir := workDir(t)
+	if code, _, errOut := runIn(context.Background(), dir, 0, nil, "ek", "trust", "add", evidence+"ek_ca_chain.pem"); code != 0 {
+		t.Fatal(errOut)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ek_pins.txt"), []byte("this is no pin\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := runIn(context.Background(), dir, 0, nil, "ek", "verify", evidence+"ek_cert.der", "--ek-require", "either")
+	if code != 3 || !strings.Contains(errOut, "ek_pins.txt, line 1") {
+		t.Errorf("%d %s%s", code, out, errOut)
+	}
+}
+
 // TestEKStdin: a certificate may come from a pipe.
 func TestEKStdin(t *testing.T) {
 	t.Parallel()

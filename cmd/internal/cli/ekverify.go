@@ -155,7 +155,7 @@ func (e *ekVerbs) verifyFile(c *config.Config, s *ekSource) (by tenant.EKOutcome
 		}
 		by = tenant.EKByCertPin
 	case tenant.EKEither:
-		if by, err = tenant.EKByPin, pin(); err != nil {
+		if by, err = tenant.EKByPin, pin(); err != nil && !tenant.PinDecides(err) {
 			pinErr := err
 			by = tenant.EKByCertificate
 			if err = chain(); err != nil {
