@@ -39,8 +39,8 @@ func BenchmarkFirstCall(b *testing.B) {
 func benchServer(b *testing.B) (client, fresh func() *Client) {
 	b.Helper()
 	ca := newAuthority(b, "CA")
-	f := files(b, ca, ca.client(b))
-	s := serveTLS(b, ca.server(b), ca, nil, good(`{"supported_versions": ["2.6"]}`))
+	f := files(b, ca, clientOf(b, ca))
+	s := serveTLS(b, serverOf(b, ca), ca, nil, good(`{"supported_versions": ["2.6"]}`))
 	material := load(b, f)
 	client = func() *Client { return dialTo(b, s.Listener.Addr(), Config{TLS: material}) }
 	fresh = func() *Client { return dialTo(b, s.Listener.Addr(), Config{TLS: load(b, f)}) }

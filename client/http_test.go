@@ -200,7 +200,7 @@ func TestGivingUp(t *testing.T) {
 		t.Parallel()
 		ca := newAuthority(t, "CA")
 		addr := serveRaw(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-		c := dialTo(t, addr, Config{TLS: load(t, files(t, ca, ca.client(t))), Timeout: 30 * time.Millisecond})
+		c := dialTo(t, addr, Config{TLS: load(t, files(t, ca, clientOf(t, ca))), Timeout: 30 * time.Millisecond})
 		_, err := c.Do(context.Background(), get("/agents/", nil))
 		wantError(t, err, TimedOut, "no connection within", "")
 	})

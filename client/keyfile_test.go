@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/youmark/pkcs8"
+
+	"github.com/keylime/keylime-tenant/client/pkitest"
 )
 
 func readTestFile(t testing.TB, name string) []byte {
@@ -129,9 +131,9 @@ func FuzzParseKey(f *testing.F) {
 func TestLoadTLS(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "CA")
-	client, other := ca.client(t), ca.client(t)
+	client, other := clientOf(t, ca), clientOf(t, ca)
 	dir := t.TempDir()
-	encrypted, err := pkcs8.MarshalPrivateKey(client.key, []byte("secret"), &pkcs8.Opts{Cipher: pkcs8.AES256CBC,
+	encrypted, err := pkcs8.MarshalPrivateKey(client.Key, []byte("secret"), &pkcs8.Opts{Cipher: pkcs8.AES256CBC,
 		KDFOpts: pkcs8.PBKDF2Opts{SaltSize: 8, IterationCount: 10, HMACHash: crypto.SHA1}})
 	if err != nil {
 		t.Fatal(err)
@@ -146,12 +148,12 @@ func TestLoadTLS(t *testing.T) {
 	}{
 		{"good", func(*TLSFiles) {}, "", "", ""},
 		{"bundle", func(f *TLSFiles) {
-			f.CAFiles = []string{write(t, dir, "bundle.pem", "# text\n"+certPEM(ca.cert)+"\n"+certPEM(newAuthority(t, "B").cert))}
+			f.CAFiles = []string{write(t, dir, "bundle.pem", "# text\n"+pkitest.CertPEM(ca.Cert)+"\n"+pkitest.CertPEM(newAuthority(t, "B").Cert))}
 		}, "", "", ""},
 		{"encrypted key", func(f *TLSFiles) { f.KeyFile, f.KeyPassword = locked, "secret" }, "", "", ""},
 		{"password for a plain key", func(f *TLSFiles) { f.KeyPassword = "secret" }, "", "", ""},
 		{"key and certificate in one file", func(f *TLSFiles) {
-			f.CertFile = write(t, dir, "both.pem", client.keyPEM(t)+certPEM(client.cert)+certPEM(ca.cert))
+			f.CertFile = write(t, dir, "both.pem", client.KeyPEM(t)+pkitest.CertPEM(client.Cert)+pkitest.CertPEM(ca.Cert))
 			f.KeyFile = f.CertFile
 		}, "", "", ""},
 		{"anonymous", func(f *TLSFiles) { f.Anonymous, f.CertFile, f.KeyFile = true, "", "" }, "", "", ""},
@@ -165,7 +167,7 @@ func TestLoadTLS(t *testing.T) {
 		{"CA without end", func(f *TLSFiles) { f.CAFiles = []string{"/dev/zero"} }, "trusted_server_ca", "/dev/zero", "more than 16 MiB are too many"},
 		{"CA without certificate", func(f *TLSFiles) { f.CAFiles = []string{f.KeyFile} }, "trusted_server_ca", "", "no PEM certificate"},
 		{"CA damaged", func(f *TLSFiles) {
-			f.CAFiles = []string{write(t, dir, "bad.pem", certPEM(ca.cert)+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}
+			f.CAFiles = []string{write(t, dir, "bad.pem", pkitest.CertPEM(ca.Cert)+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")}
 		}, "trusted_server_ca", "", "certificate 2 in it cannot be read"},
 		{"skipping with a missing CA", func(f *TLSFiles) { f.InsecureSkipServer, f.CAFiles = true, []string{"/no/such/ca"} }, "trusted_server_ca", "/no/such/ca", "no such file"},
 		{"certificate missing", func(f *TLSFiles) { f.CertFile = "/no/such/cert" }, "client_cert", "/no/such/cert", "no such file"},
@@ -173,7 +175,7 @@ func TestLoadTLS(t *testing.T) {
 		{"key missing", func(f *TLSFiles) { f.KeyFile = "/no/such/key" }, "client_key", "/no/such/key", "no such file"},
 		{"key not set", func(f *TLSFiles) { f.KeyFile = "" }, "client_key", "", "no file is configured"},
 		{"key without key", func(f *TLSFiles) { f.KeyFile = f.CertFile }, "client_key", "", "no PEM private key"},
-		{"key of another certificate", func(f *TLSFiles) { f.KeyFile = write(t, dir, "other.pem", other.keyPEM(t)) }, "client_key", "", "does not belong to the certificate of client_cert"},
+		{"key of another certificate", func(f *TLSFiles) { f.KeyFile = write(t, dir, "other.pem", other.KeyPEM(t)) }, "client_key", "", "does not belong to the certificate of client_cert"},
 		{"no password", func(f *TLSFiles) { f.KeyFile = locked }, "client_key", locked, "client_key_password is not set"},
 		{"wrong password", func(f *TLSFiles) { f.KeyFile, f.KeyPassword = locked, "wrong" }, "client_key", locked, "client_key_password is the wrong password"},
 		{"names of options", func(f *TLSFiles) { f.KeyOption, f.KeyFile = "--key", "/no/such/key" }, "--key", "/no/such/key", "no such file"},
@@ -204,7 +206,7 @@ func TestLoadTLS(t *testing.T) {
 		})
 	}
 	bundle := files(t, ca, client)
-	bundle.CAFiles = append(bundle.CAFiles, write(t, dir, "b.pem", certPEM(ca.cert)+certPEM(newAuthority(t, "B").cert)))
+	bundle.CAFiles = append(bundle.CAFiles, write(t, dir, "b.pem", pkitest.CertPEM(ca.Cert)+pkitest.CertPEM(newAuthority(t, "B").Cert)))
 	if m := load(t, bundle); len(m.CAs()) != 3 {
 		t.Errorf("%d CAs", len(m.CAs()))
 	}

@@ -108,7 +108,7 @@ func TestNoCommonVersion(t *testing.T) {
 func TestNegotiateWithoutConnection(t *testing.T) {
 	t.Parallel()
 	ca, other := newAuthority(t, "CA"), newAuthority(t, "Other")
-	client := load(t, files(t, ca, ca.client(t)))
+	client := load(t, files(t, ca, clientOf(t, ca)))
 	var connections atomic.Int32
 	silent := serveRaw(t, func(conn net.Conn) {
 		connections.Add(1)
@@ -120,8 +120,8 @@ func TestNegotiateWithoutConnection(t *testing.T) {
 		kind Kind
 	}{
 		{"unreachable", silent, Unreachable},
-		{"server untrusted", serveTLS(t, other.server(t), ca, nil, good(`{}`)).Listener.Addr(), ServerUntrusted},
-		{"client refused", serveTLS(t, ca.server(t), other, nil, good(`{}`)).Listener.Addr(), ClientRefused},
+		{"server untrusted", serveTLS(t, serverOf(t, other), ca, nil, good(`{}`)).Listener.Addr(), ServerUntrusted},
+		{"client refused", serveTLS(t, serverOf(t, ca), other, nil, good(`{}`)).Listener.Addr(), ClientRefused},
 	} {
 		verifier := dialTo(t, c.addr, Config{TLS: client})
 		n, err := verifier.Negotiate(context.Background())

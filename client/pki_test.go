@@ -1,16 +1,10 @@
 package client
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,96 +12,39 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/keylime/keylime-tenant/client/pkitest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// authority is a throw-away CA.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
 // pair is a certificate and its key.
-type pair struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
+type pair = pkitest.Pair
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
+func newAuthority(t testing.TB, name string) *pair { return pkitest.NewAuthority(t, name, nil) }
+
+// issue makes a certificate for a use, and for no address; change may alter its
+// template, nil does not.
+func issue(t testing.TB, ca *pair, name string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) *pair {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return ca.Issue(t, name, func(c *x509.Certificate) {
+		c.ExtKeyUsage, c.IPAddresses = []x509.ExtKeyUsage{usage}, nil
+		if change != nil {
+			change(c)
+		}
+	})
 }
 
-func sign(t testing.TB, template, parent *x509.Certificate, public *ecdsa.PublicKey, key *ecdsa.PrivateKey) *x509.Certificate {
+func serverOf(t testing.TB, ca *pair) *pair {
 	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
+	return issue(t, ca, "server", x509.ExtKeyUsageServerAuth, nil)
 }
 
-func newAuthority(t testing.TB, name string) *authority {
+func clientOf(t testing.TB, ca *pair) *pair {
 	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	return &authority{sign(t, template, template, &key.PublicKey, key), key}
-}
-
-// issue makes a leaf; change may alter its template, nil does not.
-func (a *authority) issue(t testing.TB, name string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) *pair {
-	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{usage},
-	}
-	if change != nil {
-		change(template)
-	}
-	return &pair{sign(t, template, a.cert, &key.PublicKey, a.key), key}
-}
-
-func (a *authority) server(t testing.TB) *pair {
-	t.Helper()
-	return a.issue(t, "server", x509.ExtKeyUsageServerAuth, nil)
-}
-
-func (a *authority) client(t testing.TB) *pair {
-	t.Helper()
-	return a.issue(t, "client", x509.ExtKeyUsageClientAuth, nil)
-}
-
-func (p *pair) tls() tls.Certificate {
-	return tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key, Leaf: p.cert}
-}
-
-func certPEM(cert *x509.Certificate) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
-}
-
-func (p *pair) keyPEM(t testing.TB) string {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(p.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return issue(t, ca, "client", x509.ExtKeyUsageClientAuth, nil)
 }
 
 func write(t testing.TB, dir, name, text string) string {
@@ -120,13 +57,13 @@ func write(t testing.TB, dir, name, text string) string {
 }
 
 // files writes a CA and a pair, and names them.
-func files(t testing.TB, ca *authority, p *pair) TLSFiles {
+func files(t testing.TB, ca *pair, p *pair) TLSFiles {
 	t.Helper()
 	dir := t.TempDir()
 	return TLSFiles{
-		CAFiles:  []string{write(t, dir, "cacert.crt", certPEM(ca.cert))},
-		CertFile: write(t, dir, "client-cert.crt", certPEM(p.cert)),
-		KeyFile:  write(t, dir, "client-private.pem", p.keyPEM(t)),
+		CAFiles:  []string{write(t, dir, "cacert.crt", pkitest.CertPEM(ca.Cert))},
+		CertFile: write(t, dir, "client-cert.crt", pkitest.CertPEM(p.Cert)),
+		KeyFile:  write(t, dir, "client-private.pem", p.KeyPEM(t)),
 	}
 }
 
@@ -140,12 +77,12 @@ func load(t testing.TB, files TLSFiles) *TLSMaterial {
 }
 
 // serveTLS starts a server that requires client certificates of clientCA.
-func serveTLS(t testing.TB, cert *pair, clientCA *authority, change func(*tls.Config), handler http.HandlerFunc) *httptest.Server {
+func serveTLS(t testing.TB, cert *pair, clientCA *pair, change func(*tls.Config), handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	pool := x509.NewCertPool()
-	pool.AddCert(clientCA.cert)
+	pool.AddCert(clientCA.Cert)
 	s := httptest.NewUnstartedServer(handler)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert.tls()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert.TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	if change != nil {
 		change(s.TLS)
 	}

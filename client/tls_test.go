@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/keylime/keylime-tenant/client/pkitest"
 )
 
 func expired(c *x509.Certificate) {
@@ -29,19 +31,19 @@ func future(c *x509.Certificate) {
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	ca, other, namesake := newAuthority(t, "Keylime CA"), newAuthority(t, "Another CA"), newAuthority(t, "Keylime CA")
-	server, client := ca.server(t), ca.client(t)
+	server, client := serverOf(t, ca), clientOf(t, ca)
 	usual := load(t, files(t, ca, client))
 	with := func(change func(*TLSFiles)) *TLSMaterial {
 		f := files(t, ca, client)
 		change(&f)
 		return load(t, f)
 	}
-	named := ca.issue(t, "s", x509.ExtKeyUsageServerAuth, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })
+	named := issue(t, ca, "s", x509.ExtKeyUsageServerAuth, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })
 	hostname := func(f *TLSFiles) { f.CheckHostname = true }
 	for _, c := range []struct {
 		name     string
 		server   *pair
-		clientCA *authority
+		clientCA *pair
 		material *TLSMaterial
 		pin      *x509.Certificate
 		kind     Kind // Unknown: the call is good
@@ -50,29 +52,29 @@ func TestTrust(t *testing.T) {
 		python   string
 	}{
 		{name: "good", server: server, material: usual},
-		{name: "other CA", server: other.server(t), material: usual, kind: ServerUntrusted,
+		{name: "other CA", server: serverOf(t, other), material: usual, kind: ServerUntrusted,
 			text: `signed by "CN=Another CA"`, hint: "trusted_server_ca", python: "SSLError: CERTIFICATE_VERIFY_FAILED"},
-		{name: "other CA of the same name", server: namesake.server(t), material: usual, kind: ServerUntrusted,
+		{name: "other CA of the same name", server: serverOf(t, namesake), material: usual, kind: ServerUntrusted,
 			text: "another CA of the name", hint: "made anew", python: "SSLError: CERTIFICATE_VERIFY_FAILED"},
-		{name: "server expired", server: ca.issue(t, "s", x509.ExtKeyUsageServerAuth, expired), material: usual, kind: ServerUntrusted, text: "has expired on"},
-		{name: "server not yet valid", server: ca.issue(t, "s", x509.ExtKeyUsageServerAuth, future), material: usual, kind: ServerUntrusted, text: "is not valid before"},
-		{name: "client certificate as server's", server: ca.issue(t, "s", x509.ExtKeyUsageClientAuth, nil), material: usual, kind: ServerUntrusted, text: "usage"},
+		{name: "server expired", server: issue(t, ca, "s", x509.ExtKeyUsageServerAuth, expired), material: usual, kind: ServerUntrusted, text: "has expired on"},
+		{name: "server not yet valid", server: issue(t, ca, "s", x509.ExtKeyUsageServerAuth, future), material: usual, kind: ServerUntrusted, text: "is not valid before"},
+		{name: "client certificate as server's", server: issue(t, ca, "s", x509.ExtKeyUsageClientAuth, nil), material: usual, kind: ServerUntrusted, text: "usage"},
 		{name: "host name wrong", server: server, material: with(hostname), kind: ServerUntrusted, text: `not made out for "127.0.0.1"`},
 		{name: "host name right", server: named, material: with(hostname)},
-		{name: "skip", server: other.server(t), material: with(func(f *TLSFiles) { f.InsecureSkipServer, f.CAFiles = true, nil })},
+		{name: "skip", server: serverOf(t, other), material: with(func(f *TLSFiles) { f.InsecureSkipServer, f.CAFiles = true, nil })},
 
 		{name: "no client certificate", server: server, material: with(func(f *TLSFiles) { f.Anonymous = true }), kind: ClientRefused, hint: "none is configured"},
 		{name: "client CA unknown", server: server, clientCA: other, material: usual, kind: ClientRefused,
 			text: "unknown certificate authority", hint: "trusted_client_ca", python: "SSLError: TLSV1_ALERT_UNKNOWN_CA"},
-		{name: "client expired", server: server, material: load(t, files(t, ca, ca.issue(t, "c", x509.ExtKeyUsageClientAuth, expired))), kind: ClientRefused,
+		{name: "client expired", server: server, material: load(t, files(t, ca, issue(t, ca, "c", x509.ExtKeyUsageClientAuth, expired))), kind: ClientRefused,
 			hint: "has expired on", python: "SSLError: SSLV3_ALERT_CERTIFICATE_EXPIRED"},
 
-		{name: "pin", server: other.server(t), material: usual, kind: ServerUntrusted, pin: server.cert, text: "another certificate", python: "SSLError: CERTIFICATE_VERIFY_FAILED"},
-		{name: "pin wins over skip", server: other.server(t), material: with(func(f *TLSFiles) { f.InsecureSkipServer = true }),
-			kind: ServerUntrusted, pin: server.cert, text: "another certificate"},
-		{name: "pin wins over CA", server: ca.server(t), material: usual, kind: ServerUntrusted, pin: server.cert, text: "another certificate"},
-		{name: "pinned and good", server: server, material: usual, pin: server.cert},
-		{name: "pinned and good without names", server: server, material: with(hostname), pin: server.cert},
+		{name: "pin", server: serverOf(t, other), material: usual, kind: ServerUntrusted, pin: server.Cert, text: "another certificate", python: "SSLError: CERTIFICATE_VERIFY_FAILED"},
+		{name: "pin wins over skip", server: serverOf(t, other), material: with(func(f *TLSFiles) { f.InsecureSkipServer = true }),
+			kind: ServerUntrusted, pin: server.Cert, text: "another certificate"},
+		{name: "pin wins over CA", server: serverOf(t, ca), material: usual, kind: ServerUntrusted, pin: server.Cert, text: "another certificate"},
+		{name: "pinned and good", server: server, material: usual, pin: server.Cert},
+		{name: "pinned and good without names", server: server, material: with(hostname), pin: server.Cert},
 	} {
 		if c.clientCA == nil {
 			c.clientCA = ca
@@ -83,7 +85,7 @@ func TestTrust(t *testing.T) {
 				s := serveTLS(t, c.server, c.clientCA, func(config *tls.Config) { config.MinVersion, config.MaxVersion = version, version }, good(`{}`))
 				config := Config{TLS: c.material}
 				if c.pin != nil {
-					config.Name, config.PinnedPEM = AgentName, certPEM(c.pin)
+					config.Name, config.PinnedPEM = AgentName, pkitest.CertPEM(c.pin)
 				}
 				_, err := dialTo(t, s.Listener.Addr(), config).Do(context.Background(), Call{Method: http.MethodGet, Path: "/agents/"})
 				wantError(t, err, c.kind, c.text, c.hint)
@@ -137,7 +139,7 @@ func TestPinWithoutSelfSignature(t *testing.T) {
 		{"expired", expired, ServerUntrusted, "has expired on"},
 		{"not yet valid", future, ServerUntrusted, "not valid before"},
 	} {
-		key, wrong := newKey(t), newKey(t)
+		key, wrong := pkitest.NewKey(t), pkitest.NewKey(t)
 		template := &x509.Certificate{SerialNumber: big.NewInt(0), Subject: pkix.Name{CommonName: "agent"},
 			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 		c.dates(template)
@@ -157,9 +159,9 @@ func TestPinWithoutSelfSignature(t *testing.T) {
 		if cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil {
 			t.Fatal("the self-signature is good, so this tests nothing")
 		}
-		s := serveTLS(t, &pair{cert, key}, ca, nil, good(`{}`))
+		s := serveTLS(t, &pair{Cert: cert, Key: key}, ca, nil, good(`{}`))
 		pin := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-		agent := dialTo(t, s.Listener.Addr(), Config{Name: AgentName, TLS: load(t, files(t, ca, ca.client(t))), PinnedPEM: pin})
+		agent := dialTo(t, s.Listener.Addr(), Config{Name: AgentName, TLS: load(t, files(t, ca, clientOf(t, ca))), PinnedPEM: pin})
 		_, err = agent.Do(context.Background(), Call{Method: http.MethodGet, Path: "/keys/pubkey"})
 		wantError(t, err, c.kind, c.text, "")
 	}
@@ -170,9 +172,9 @@ func TestPinWithoutSelfSignature(t *testing.T) {
 func TestRefusedWhileWriting(t *testing.T) {
 	t.Parallel()
 	ca, other := newAuthority(t, "CA"), newAuthority(t, "Other")
-	s := serveTLS(t, ca.server(t), other, func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, good(`{}`))
+	s := serveTLS(t, serverOf(t, ca), other, func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, good(`{}`))
 	for range 5 {
-		c := dialTo(t, s.Listener.Addr(), Config{TLS: load(t, files(t, ca, ca.client(t)))})
+		c := dialTo(t, s.Listener.Addr(), Config{TLS: load(t, files(t, ca, clientOf(t, ca)))})
 		_, err := c.Do(context.Background(), Call{Method: http.MethodPost, Path: "/agents/x", Body: make([]byte, 8<<20)})
 		wantError(t, err, ClientRefused, "", "trusted_client_ca")
 	}
@@ -182,9 +184,9 @@ func TestRefusedWhileWriting(t *testing.T) {
 func TestNoTLS(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "CA")
-	material := load(t, files(t, ca, ca.client(t)))
+	material := load(t, files(t, ca, clientOf(t, ca)))
 	plain := servePlain(t, good(`{}`))
-	old := serveTLS(t, ca.server(t), ca, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, good(`{}`))
+	old := serveTLS(t, serverOf(t, ca), ca, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, good(`{}`))
 	read := func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }
 	for _, c := range []struct {
 		name       string
@@ -209,17 +211,17 @@ func TestNoTLS(t *testing.T) {
 func TestResetAfterCertificate(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "CA")
-	server := ca.server(t)
+	server := serverOf(t, ca)
 	serve := func(end func(*net.TCPConn)) net.Addr {
 		return serveRaw(t, func(conn net.Conn) {
-			s := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{server.tls()}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true})
+			s := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{server.TLS()}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true})
 			if s.Handshake() == nil {
 				_, _ = s.Read(make([]byte, 1))
 			}
 			end(conn.(*net.TCPConn))
 		})
 	}
-	material := load(t, files(t, ca, ca.client(t)))
+	material := load(t, files(t, ca, clientOf(t, ca)))
 	reset := dialTo(t, serve(func(c *net.TCPConn) { _ = c.SetLinger(0) }), Config{TLS: material})
 	_, err := reset.Do(context.Background(), Call{Method: http.MethodPut, Path: "/agents/x/stop"})
 	wantError(t, err, ClientRefused, "reset", "trusted_client_ca")
@@ -239,10 +241,10 @@ func TestOneHandshake(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t, "CA")
 	handshakes := make(chan bool, 10)
-	s := serveTLS(t, ca.server(t), ca, func(c *tls.Config) {
+	s := serveTLS(t, serverOf(t, ca), ca, func(c *tls.Config) {
 		c.VerifyConnection = func(state tls.ConnectionState) error { handshakes <- state.DidResume; return nil }
 	}, good(`{}`))
-	c := dialTo(t, s.Listener.Addr(), Config{TLS: load(t, files(t, ca, ca.client(t)))})
+	c := dialTo(t, s.Listener.Addr(), Config{TLS: load(t, files(t, ca, clientOf(t, ca)))})
 	for range 3 {
 		if _, err := c.Do(context.Background(), Call{Method: http.MethodGet, Path: "/agents/"}); err != nil {
 			t.Fatal(err)

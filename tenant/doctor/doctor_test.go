@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keylime/keylime-tenant/client/pkitest"
 	"github.com/keylime/keylime-tenant/client/registrar"
 )
 
@@ -64,16 +65,16 @@ func TestHealthyOtherwise(t *testing.T) {
 			w.registrar.newest, w.registrar.auth = tls.VersionTLS12, tls.RequireAndVerifyClientCert
 		},
 		"two CAs in one file": func(w *world) {
-			w.write("cacert.crt", certPEM(newAuthority(w.t, "old", nil).cert)+certPEM(w.ca.cert), 0o644)
+			w.write("cacert.crt", pkitest.CertPEM(pkitest.NewAuthority(w.t, "old", nil).Cert)+pkitest.CertPEM(w.ca.Cert), 0o644)
 		},
 		"key for a group":   func(w *world) { w.chmod("client-private.pem", 0o640) },
 		"a revocation list": func(w *world) { w.writeList(time.Hour, big.NewInt(99)) },
 		"names checked":     func(w *world) { w.setup.TLS.CheckHostname = true },
 		"an intermediate CA": func(w *world) {
-			middle := w.ca.issue(w.t, "middle", func(c *x509.Certificate) {
+			middle := w.ca.Issue(w.t, "middle", func(c *x509.Certificate) {
 				c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.SubjectKeyId = true, true, x509.KeyUsageCertSign, []byte{7}
 			})
-			w.verifier.cert, w.verifier.chain = (&authority{middle.cert, middle.key}).issue(w.t, "server", nil), []*x509.Certificate{middle.cert}
+			w.verifier.cert, w.verifier.chain = middle.Issue(w.t, "server", nil), []*x509.Certificate{middle.Cert}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,10 +174,10 @@ func configurationFaults() []fault {
 		{"CA expired", func(w *world) {
 			w.setup.Now = func() time.Time { return time.Now().AddDate(2, 0, 0) }
 		}, onConfiguration, CheckCADates, Problem, ClassTLS, "expired"},
-		{"a server's certificate as CA", func(w *world) { w.write("cacert.crt", certPEM(w.registrar.cert.cert), 0o644) }, onConfiguration, CheckCAKind, Problem, ClassTLS, "not a CA"},
+		{"a server's certificate as CA", func(w *world) { w.write("cacert.crt", pkitest.CertPEM(w.registrar.cert.Cert), 0o644) }, onConfiguration, CheckCAKind, Problem, ClassTLS, "not a CA"},
 		{"CA file open to all", func(w *world) { w.chmod("cacert.crt", 0o666) }, onConfiguration, CheckCAMode, Problem, ClassConfiguration, "chmod o-w"},
 		{"TLS directory open to all", func(w *world) {
-			w.write("tls/cacert.crt", certPEM(w.ca.cert), 0o644)
+			w.write("tls/cacert.crt", pkitest.CertPEM(w.ca.Cert), 0o644)
 			w.setup.TLSDir = w.path("tls")
 			w.chmod("tls", 0o777)
 		}, onConfiguration, CheckTLSDirMode, Problem, ClassConfiguration, "0777"},
@@ -186,19 +187,19 @@ func configurationFaults() []fault {
 		{"client certificate not yet valid", func(w *world) { w.renewClient(w.ca, future) }, onConfiguration, CheckClientDates, Problem, ClassTLS, "clock of this machine"},
 		{"client certificate without a name", func(w *world) { w.renewClient(w.ca, func(c *x509.Certificate) { c.Subject.CommonName = "" }) },
 			onConfiguration, CheckClientName, Problem, ClassTLS, "403"},
-		{"client certificate without AKI", func(w *world) { w.renewClient(w.ca, noAKI) }, onConfiguration, CheckClientAKI, Warning, ClassTLS, "3.2.2"},
-		{"client certificate of the CA before it was made anew", func(w *world) { w.renewClient(newAuthority(w.t, "Keylime Certificate Authority", nil), nil) },
+		{"client certificate without AKI", func(w *world) { w.renewClient(w.ca, pkitest.NoAKI) }, onConfiguration, CheckClientAKI, Warning, ClassTLS, "3.2.2"},
+		{"client certificate of the CA before it was made anew", func(w *world) { w.renewClient(pkitest.NewAuthority(w.t, "Keylime Certificate Authority", nil), nil) },
 			onConfiguration, CheckClientIssuer, Warning, ClassTLS, "made anew"},
-		{"client certificate of another CA", func(w *world) { w.renewClient(newAuthority(w.t, "Other", nil), nil) }, onConfiguration, CheckClientIssuer, Note, ClassTLS, "Other"},
+		{"client certificate of another CA", func(w *world) { w.renewClient(pkitest.NewAuthority(w.t, "Other", nil), nil) }, onConfiguration, CheckClientIssuer, Note, ClassTLS, "Other"},
 		{"key missing", func(w *world) { w.remove("client-private.pem") }, onConfiguration, CheckClientKey, Problem, ClassConfiguration, "no such file"},
 		{"key encrypted", func(w *world) {
 			w.write("client-private.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n", 0o600)
 		},
 			onConfiguration, CheckClientKey, Problem, ClassConfiguration, "client_key_password"},
-		{"key of another certificate", func(w *world) { w.write("client-private.pem", w.ca.issue(w.t, "x", nil).keyPEM(w.t), 0o600) },
+		{"key of another certificate", func(w *world) { w.write("client-private.pem", w.ca.Issue(w.t, "x", nil).KeyPEM(w.t), 0o600) },
 			onConfiguration, CheckKeyMatch, Problem, ClassConfiguration, "does not belong"},
 		{"key readable by all", func(w *world) { w.chmod("client-private.pem", 0o644) }, onConfiguration, CheckKeyMode, Problem, ClassConfiguration, "chmod o-rwx"},
-		{"our certificate revoked", func(w *world) { w.writeList(time.Hour, w.client.cert.SerialNumber) }, onConfiguration, CheckCRL, Problem, ClassTLS, "on the revocation list"},
+		{"our certificate revoked", func(w *world) { w.writeList(time.Hour, w.client.Cert.SerialNumber) }, onConfiguration, CheckCRL, Problem, ClassTLS, "on the revocation list"},
 		{"revocation list out of date", func(w *world) {
 			w.writeList(2*time.Hour, nil)
 			w.setup.Now = func() time.Time { return time.Now().Add(3 * time.Hour) }
@@ -206,7 +207,7 @@ func configurationFaults() []fault {
 		{"revocation list of Keylime's own making", func(w *world) { w.writeList(time.Nanosecond, nil) }, onConfiguration, CheckCRL, Note, ClassTLS, "out of date when it was written"},
 		{"revocation list of another CA", func(w *world) {
 			ca := w.ca
-			w.ca = newAuthority(w.t, "x", nil)
+			w.ca = pkitest.NewAuthority(w.t, "x", nil)
 			w.writeList(time.Hour, nil)
 			w.ca = ca
 		}, onConfiguration, CheckCRL, Note, ClassTLS, "left over"},
@@ -216,11 +217,15 @@ func configurationFaults() []fault {
 		{"EK store missing", func(w *world) { w.setup.EK.StoreDir = w.path("nowhere") }, onConfiguration, CheckEKStore, Problem, ClassConfiguration, "no such file"},
 		{"EK store empty", func(w *world) { w.remove("store/maker.pem") }, onConfiguration, CheckEKStore, Problem, ClassConfiguration, "holds no certificate"},
 		{"EK store not needed", func(w *world) { w.setup.EK.RequireCert = false; w.remove("store/maker.pem") }, onConfiguration, CheckEKStore, Note, ClassConfiguration, "holds no certificate"},
-		{"EK store with a .crt", func(w *world) { w.write("store/other.crt", certPEM(w.ca.cert), 0o644) }, onConfiguration, CheckEKStoreFiles, Warning, ClassConfiguration, "ek trust add"},
+		{"EK store with a .crt", func(w *world) { w.write("store/other.crt", pkitest.CertPEM(w.ca.Cert), 0o644) }, onConfiguration, CheckEKStoreFiles, Warning, ClassConfiguration, "ek trust add"},
 		{"EK store with a broken file", func(w *world) { w.write("store/broken.pem", "x", 0o644) }, onConfiguration, CheckEKStoreFiles, Warning, ClassConfiguration, "broken.pem"},
-		{"EK store with an expired certificate", func(w *world) { w.write("store/old.pem", certPEM(newAuthority(w.t, "old", expired).cert), 0o644) },
+		{"EK store with an expired certificate", func(w *world) {
+			w.write("store/old.pem", pkitest.CertPEM(pkitest.NewAuthority(w.t, "old", expired).Cert), 0o644)
+		},
 			onConfiguration, CheckEKStoreDates, Warning, ClassTLS, "old.pem has expired"},
-		{"EK store with a certificate about to expire", func(w *world) { w.write("store/old.pem", certPEM(newAuthority(w.t, "old", ending).cert), 0o644) },
+		{"EK store with a certificate about to expire", func(w *world) {
+			w.write("store/old.pem", pkitest.CertPEM(pkitest.NewAuthority(w.t, "old", ending).Cert), 0o644)
+		},
 			onConfiguration, CheckEKStoreDates, Warning, ClassTLS, "about to expire"},
 		{"EK store open to all", func(w *world) { w.chmod("store", 0o777) }, onConfiguration, CheckEKStoreMode, Problem, ClassConfiguration, "chmod o-w"},
 		{"pins missing", func(w *world) { w.setup.EK.Require = "pin" }, onConfiguration, CheckEKPins, Problem, ClassConfiguration, "ek pin add"},
@@ -248,7 +253,7 @@ func (w *world) writeList(holds time.Duration, serial *big.Int) {
 	if serial != nil {
 		list.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: serial, RevocationTime: now}}
 	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, w.ca.cert, w.ca.key)
+	der, err := x509.CreateRevocationList(rand.Reader, list, w.ca.Cert, w.ca.Key)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -276,32 +281,37 @@ func serverFaults() []fault {
 		}, onVerifier, CheckTLSSpoken, Problem, ClassNetwork, "says nothing"},
 		{"a server that stalls", func(w *world) { w.setup.Limit = 300 * time.Millisecond; w.registrar.stall = true }, onRegistrar, CheckVersions, Problem, ClassNetwork, "does not answer"},
 		{"TLS 1.0 only", func(w *world) { w.registrar.newest = tls.VersionTLS10 }, onRegistrar, CheckTLSVersion, Problem, ClassTLS, "TLS 1.0"},
-		{"the CA was made anew", func(w *world) { w.verifier.cert = newAuthority(w.t, name, nil).issue(w.t, "server", nil) }, onVerifier, CheckChain, Problem, ClassTLS, "made anew"},
-		{"a wrong CA", func(w *world) { w.registrar.cert = newAuthority(w.t, "Other CA", nil).issue(w.t, "server", nil) }, onRegistrar, CheckChain, Problem, ClassTLS, "trusted_server_ca"},
+		{"the CA was made anew", func(w *world) { w.verifier.cert = pkitest.NewAuthority(w.t, name, nil).Issue(w.t, "server", nil) }, onVerifier, CheckChain, Problem, ClassTLS, "made anew"},
+		{"a wrong CA", func(w *world) {
+			w.registrar.cert = pkitest.NewAuthority(w.t, "Other CA", nil).Issue(w.t, "server", nil)
+		}, onRegistrar, CheckChain, Problem, ClassTLS, "trusted_server_ca"},
 		{"the right CA lies elsewhere", func(w *world) {
-			ca := newAuthority(w.t, "Other CA", nil)
-			w.registrar.cert = ca.issue(w.t, "server", nil)
-			w.write("reg_ca/cacert.crt", certPEM(ca.cert), 0o644)
+			ca := pkitest.NewAuthority(w.t, "Other CA", nil)
+			w.registrar.cert = ca.Issue(w.t, "server", nil)
+			w.write("reg_ca/cacert.crt", pkitest.CertPEM(ca.Cert), 0o644)
 			w.setup.OtherCAs = []string{w.path("nowhere"), w.path("reg_ca/cacert.crt")}
 		}, onRegistrar, CheckChain, Problem, ClassTLS, "reg_ca/cacert.crt: set trusted_server_ca"},
-		{"an agent's port", func(w *world) { self := newAuthority(w.t, "agent", nil); w.verifier.cert = &pair{self.cert, self.key} },
+		{"an agent's port", func(w *world) {
+			self := pkitest.NewAuthority(w.t, "agent", nil)
+			w.verifier.cert = self
+		},
 			onVerifier, CheckChain, Problem, ClassTLS, "agents have such"},
 		{"a certificate for clients", func(w *world) {
-			w.verifier.cert = w.ca.issue(w.t, "x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+			w.verifier.cert = w.ca.Issue(w.t, "x", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 		}, onVerifier, CheckChain, Problem, ClassTLS, "extended key usage"},
-		{"server certificate expired", func(w *world) { w.registrar.cert = w.ca.issue(w.t, "x", expired) }, onRegistrar, CheckServerDates, Problem, ClassTLS, "expired on"},
-		{"server certificate expires soon", func(w *world) { w.registrar.cert = w.ca.issue(w.t, "x", ending) }, onRegistrar, CheckServerDates, Warning, ClassTLS, "from then on"},
-		{"server certificate not yet valid", func(w *world) { w.registrar.cert = w.ca.issue(w.t, "x", future) }, onRegistrar, CheckServerDates, Problem, ClassTLS, "not valid before"},
-		{"another name", func(w *world) { w.registrar.cert = w.ca.issue(w.t, "x", otherName) }, onRegistrar, CheckSAN, Note, ClassTLS, "somewhere"},
-		{"another name, and names are checked", func(w *world) { w.registrar.cert = w.ca.issue(w.t, "x", otherName); w.setup.TLS.CheckHostname = true },
+		{"server certificate expired", func(w *world) { w.registrar.cert = w.ca.Issue(w.t, "x", expired) }, onRegistrar, CheckServerDates, Problem, ClassTLS, "expired on"},
+		{"server certificate expires soon", func(w *world) { w.registrar.cert = w.ca.Issue(w.t, "x", ending) }, onRegistrar, CheckServerDates, Warning, ClassTLS, "from then on"},
+		{"server certificate not yet valid", func(w *world) { w.registrar.cert = w.ca.Issue(w.t, "x", future) }, onRegistrar, CheckServerDates, Problem, ClassTLS, "not valid before"},
+		{"another name", func(w *world) { w.registrar.cert = w.ca.Issue(w.t, "x", otherName) }, onRegistrar, CheckSAN, Note, ClassTLS, "somewhere"},
+		{"another name, and names are checked", func(w *world) { w.registrar.cert = w.ca.Issue(w.t, "x", otherName); w.setup.TLS.CheckHostname = true },
 			onRegistrar, CheckSAN, Problem, ClassTLS, "check_hostname is on"},
-		{"server certificate without AKI", func(w *world) { w.registrar.cert = w.ca.issue(w.t, "x", noAKI) }, onRegistrar, CheckAKI, Warning, ClassTLS, "Missing Authority Key Identifier"},
-		{"server certificate revoked", func(w *world) { w.writeList(time.Hour, w.verifier.cert.cert.SerialNumber) }, onVerifier, CheckRevoked, Problem, ClassTLS, "on the revocation list"},
+		{"server certificate without AKI", func(w *world) { w.registrar.cert = w.ca.Issue(w.t, "x", pkitest.NoAKI) }, onRegistrar, CheckAKI, Warning, ClassTLS, "Missing Authority Key Identifier"},
+		{"server certificate revoked", func(w *world) { w.writeList(time.Hour, w.verifier.cert.Cert.SerialNumber) }, onVerifier, CheckRevoked, Problem, ClassTLS, "on the revocation list"},
 		{"no client certificate asked for", func(w *world) { w.verifier.auth = tls.NoClientCert }, onVerifier, CheckClientAsked, Problem, ClassTLS, "does not ask"},
 		{"a registrar that needs no client certificate", func(w *world) { w.registrar.open = true }, onRegistrar, CheckClientRequired, Problem, ClassTLS, "CVE-2026-1709"},
 		{"a verifier that needs no client certificate", func(w *world) { w.verifier.open = true }, onVerifier, CheckClientRequired, Problem, ClassTLS, "to anybody"},
-		{"a server that refuses our CA", func(w *world) { w.verifier.clientCAs = []*authority{newAuthority(w.t, "Theirs", nil)} }, onVerifier, CheckClientAccepted, Problem, ClassTLS, "\"Theirs\""},
-		{"a client certificate of the old CA", func(w *world) { w.renewClient(newAuthority(w.t, name, nil), nil) }, onVerifier, CheckClientAccepted, Problem, ClassTLS, "the CA was made anew"},
+		{"a server that refuses our CA", func(w *world) { w.verifier.clientCAs = []*pair{pkitest.NewAuthority(w.t, "Theirs", nil)} }, onVerifier, CheckClientAccepted, Problem, ClassTLS, "\"Theirs\""},
+		{"a client certificate of the old CA", func(w *world) { w.renewClient(pkitest.NewAuthority(w.t, name, nil), nil) }, onVerifier, CheckClientAccepted, Problem, ClassTLS, "the CA was made anew"},
 		{"a client certificate that is no administrator's", func(w *world) { w.renewClient(w.ca, func(c *x509.Certificate) { c.Subject.CommonName = "" }) },
 			onVerifier, CheckClientAccepted, Problem, ClassTLS, "common name"},
 		{"no version in common", func(w *world) { w.verifier.versions = []string{"1.0"} }, onVerifier, CheckVersions, Problem, ClassOther, "no API version"},
@@ -316,11 +326,11 @@ func serverFaults() []fault {
 		{"clock ahead", func(w *world) { w.registrar.off = 2 * time.Minute }, onRegistrar, CheckClock, Warning, ClassOther, "ahead of"},
 		{"clock far behind", func(w *world) { w.verifier.off = -time.Hour }, onVerifier, CheckClock, Problem, ClassOther, "behind ours"},
 		{"two CAs", func(w *world) {
-			ca := newAuthority(w.t, "Registrar CA", nil)
-			w.registrar.cert = ca.issue(w.t, "server", nil)
-			w.write("cacert.crt", certPEM(w.ca.cert)+certPEM(ca.cert), 0o644)
+			ca := pkitest.NewAuthority(w.t, "Registrar CA", nil)
+			w.registrar.cert = ca.Issue(w.t, "server", nil)
+			w.write("cacert.crt", pkitest.CertPEM(w.ca.Cert)+pkitest.CertPEM(ca.Cert), 0o644)
 		}, onBoth, CheckSameCA, Note, ClassTLS, "both trusted"},
-		{"two CAs, one of them not trusted", func(w *world) { w.registrar.cert = newAuthority(w.t, name, nil).issue(w.t, "server", nil) }, onBoth, CheckSameCA, Warning, ClassTLS, "tls_dir = default"},
+		{"two CAs, one of them not trusted", func(w *world) { w.registrar.cert = pkitest.NewAuthority(w.t, name, nil).Issue(w.t, "server", nil) }, onBoth, CheckSameCA, Warning, ClassTLS, "tls_dir = default"},
 	}
 }
 
@@ -346,16 +356,16 @@ func agentFaults() []fault {
 		{"agent without address", func(w *world) { w.record["ip"] = nil }, onAgent, CheckAgentAddress, Note, ClassOther, "--push-model"},
 		{"agent without TLS", func(w *world) { w.record["mtls_cert"] = nil }, onAgent, CheckAgentTLS, Problem, ClassTLS, "enable_agent_mtls = true"},
 		{"agent with TLS switched off", func(w *world) { w.record["mtls_cert"] = "disabled"; w.setup.EnableAgentTLS = false }, onAgent, CheckAgentTLS, Warning, ClassTLS, "in the clear"},
-		{"agent with another certificate", func(w *world) { w.record["mtls_cert"] = certPEM(newAuthority(w.t, agentID, nil).cert) }, onAgent, CheckAgentPin, Problem, ClassTLS, "but registered"},
+		{"agent with another certificate", func(w *world) { w.record["mtls_cert"] = pkitest.CertPEM(pkitest.NewAuthority(w.t, agentID, nil).Cert) }, onAgent, CheckAgentPin, Problem, ClassTLS, "but registered"},
 		{"agent with a certificate that cannot be read", func(w *world) { w.record["mtls_cert"] = "x" }, onAgent, CheckAgentPin, Problem, ClassTLS, "cannot be read"},
 		{"agent's certificate expired", func(w *world) {
-			self := newAuthority(w.t, agentID, expired)
-			w.agent.cert, w.record["mtls_cert"] = &pair{self.cert, self.key}, certPEM(self.cert)
+			self := pkitest.NewAuthority(w.t, agentID, expired)
+			w.agent.cert, w.record["mtls_cert"] = self, pkitest.CertPEM(self.Cert)
 		}, onAgent, CheckServerDates, Problem, ClassTLS, "server-cert.crt"},
 		{"agent that obeys anybody", func(w *world) { w.agent.auth = tls.RequestClientCert }, onAgent, CheckClientRequired, Problem, ClassTLS, "without a client certificate"},
-		{"agent that refuses our CA", func(w *world) { w.agent.clientCAs = []*authority{newAuthority(w.t, "x", nil)} }, onAgent, CheckClientAccepted, Problem, ClassTLS, "trusted_client_ca in its agent.conf"},
+		{"agent that refuses our CA", func(w *world) { w.agent.clientCAs = []*pair{pkitest.NewAuthority(w.t, "x", nil)} }, onAgent, CheckClientAccepted, Problem, ClassTLS, "trusted_client_ca in its agent.conf"},
 		{"agent that is down", func(w *world) { w.late = append(w.late, func() { w.record["port"] = closedPort(w.t) }) }, onAgent, CheckTCP, Problem, ClassNetwork, "--cv-targethost"},
-		{"agent of an unknown maker", func(w *world) { w.write("store/maker.pem", certPEM(w.ca.cert), 0o644) }, onAgent, CheckAgentEK, Problem, ClassOther, "ek verify"},
+		{"agent of an unknown maker", func(w *world) { w.write("store/maker.pem", pkitest.CertPEM(w.ca.Cert), 0o644) }, onAgent, CheckAgentEK, Problem, ClassOther, "ek verify"},
 		{"agent that is not pinned", func(w *world) {
 			w.setup.EK.Require = "both"
 			w.write("ek_pins.txt", strings.Repeat("ab", 32)+"\n", 0o644)
@@ -457,7 +467,7 @@ func TestNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.setup.TLS.KeyPassword = "hunter2"
-	w.verifier.cert = newAuthority(t, "\x1b[31mevil\n", nil).issue(t, "\x1b[2J", otherName)
+	w.verifier.cert = pkitest.NewAuthority(t, "\x1b[31mevil\n", nil).Issue(t, "\x1b[2J", otherName)
 	w.record["regcount"], w.record["ip"] = 2, "\x1b[31m"
 	text, err := json.Marshal(w.run())
 	if err != nil {
@@ -496,10 +506,10 @@ func TestKeyOwner(t *testing.T) {
 func TestPresentedCA(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ca := newAuthority(t, "Keylime Certificate Authority", nil)
-	w.verifier.cert, w.verifier.chain = ca.issue(t, "server", nil), []*x509.Certificate{ca.cert}
+	ca := pkitest.NewAuthority(t, "Keylime Certificate Authority", nil)
+	w.verifier.cert, w.verifier.chain = ca.Issue(t, "server", nil), []*x509.Certificate{ca.Cert}
 	found := find(w.run(), onVerifier, CheckChain)
-	if len(found) != 1 || !strings.Contains(found[0].Seen, fingerprint(ca.cert)) || !strings.Contains(found[0].Seen, fingerprint(w.ca.cert)) {
+	if len(found) != 1 || !strings.Contains(found[0].Seen, fingerprint(ca.Cert)) || !strings.Contains(found[0].Seen, fingerprint(w.ca.Cert)) {
 		t.Errorf("%+v", found)
 	}
 }

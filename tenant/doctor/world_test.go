@@ -2,19 +2,12 @@ package doctor
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,104 +19,19 @@ import (
 	"time"
 
 	"github.com/keylime/keylime-tenant/client"
+	"github.com/keylime/keylime-tenant/client/pkitest"
 	"github.com/keylime/keylime-tenant/tenant/lab/softtpm"
 )
 
 const agentID = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
 
-// authority is a throw-away CA.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
 // pair is a certificate and its key.
-type pair struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
+type pair = pkitest.Pair
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func sign(t testing.TB, template, parent *x509.Certificate, public *ecdsa.PublicKey, key *ecdsa.PrivateKey) *x509.Certificate {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
-}
-
-// newAuthority makes a CA; change may alter its template.
-func newAuthority(t testing.TB, name string, change func(*x509.Certificate)) *authority {
-	t.Helper()
-	key := newKey(t)
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := sha256.Sum256(public)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, SubjectKeyId: id[:],
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	if change != nil {
-		change(template)
-	}
-	return &authority{sign(t, template, template, &key.PublicKey, key), key}
-}
-
-// issue makes a certificate; change may alter its template.
-func (a *authority) issue(t testing.TB, name string, change func(*x509.Certificate)) *pair {
-	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-	}
-	if change != nil {
-		change(template)
-	}
-	parent := *a.cert
-	if template.AuthorityKeyId != nil && len(template.AuthorityKeyId) == 0 {
-		parent.SubjectKeyId, template.AuthorityKeyId = nil, nil
-	}
-	return &pair{sign(t, template, &parent, &key.PublicKey, a.key), key}
-}
-
-func noAKI(c *x509.Certificate)   { c.AuthorityKeyId = []byte{} }
 func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 func ending(c *x509.Certificate)  { c.NotAfter = time.Now().AddDate(0, 0, 9) }
 func future(c *x509.Certificate) {
 	c.NotBefore, c.NotAfter = time.Now().AddDate(0, 0, 1), time.Now().AddDate(0, 0, 90)
-}
-
-func (p *pair) tls() tls.Certificate {
-	return tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}
-}
-
-func certPEM(cert *x509.Certificate) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
-}
-
-func (p *pair) keyPEM(t testing.TB) string {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(p.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // tpm is a TPM with a certificate of a maker: made once, since keys cost time.
@@ -154,7 +62,7 @@ type fake struct {
 	cert *pair
 	// chain is presented after the certificate.
 	chain     []*x509.Certificate
-	clientCAs []*authority
+	clientCAs []*pair
 	auth      tls.ClientAuthType
 	newest    uint16 // of TLS; 0: any
 	// open gives everything to anybody.
@@ -244,9 +152,9 @@ func (f *fake) start(t testing.TB) int {
 	}
 	pool := x509.NewCertPool()
 	for _, ca := range f.clientCAs {
-		pool.AddCert(ca.cert)
+		pool.AddCert(ca.Cert)
 	}
-	cert := f.cert.tls()
+	cert := f.cert.TLS()
 	for _, c := range f.chain {
 		cert.Certificate = append(cert.Certificate, c.Raw)
 	}
@@ -263,7 +171,7 @@ func (f *fake) start(t testing.TB) int {
 type world struct {
 	t         testing.TB
 	dir       string
-	ca        *authority
+	ca        *pair
 	client    *pair
 	registrar *fake
 	verifier  *fake
@@ -281,18 +189,18 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	w := &world{t: t, dir: dir, ca: newAuthority(t, "Keylime Certificate Authority", nil)}
-	w.client = w.ca.issue(t, "client", nil)
+	w := &world{t: t, dir: dir, ca: pkitest.NewAuthority(t, "Keylime Certificate Authority", nil)}
+	w.client = w.ca.Issue(t, "client", nil)
 	server := func() *fake {
-		return &fake{cert: w.ca.issue(t, "server", nil), clientCAs: []*authority{w.ca}, auth: tls.VerifyClientCertIfGiven, versions: []string{"2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.0"}}
+		return &fake{cert: w.ca.Issue(t, "server", nil), clientCAs: []*pair{w.ca}, auth: tls.VerifyClientCertIfGiven, versions: []string{"2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.0"}}
 	}
 	w.registrar, w.verifier = server(), server()
-	self := newAuthority(t, agentID, nil)
-	w.agent = &fake{cert: &pair{self.cert, self.key}, clientCAs: []*authority{w.ca}, auth: tls.RequireAndVerifyClientCert, versions: []string{"2.1", "2.2"}}
-	w.record = map[string]any{"aik_tpm": "AAAA", "ek_tpm": device.public, "ekcert": device.cert, "mtls_cert": certPEM(self.cert), "ip": "127.0.0.1", "port": 0, "regcount": 1}
-	w.write("cacert.crt", certPEM(w.ca.cert), 0o644)
-	w.write("client-cert.crt", certPEM(w.client.cert), 0o644)
-	w.write("client-private.pem", w.client.keyPEM(t), 0o600)
+	self := pkitest.NewAuthority(t, agentID, nil)
+	w.agent = &fake{cert: self, clientCAs: []*pair{w.ca}, auth: tls.RequireAndVerifyClientCert, versions: []string{"2.1", "2.2"}}
+	w.record = map[string]any{"aik_tpm": "AAAA", "ek_tpm": device.public, "ekcert": device.cert, "mtls_cert": pkitest.CertPEM(self.Cert), "ip": "127.0.0.1", "port": 0, "regcount": 1}
+	w.write("cacert.crt", pkitest.CertPEM(w.ca.Cert), 0o644)
+	w.write("client-cert.crt", pkitest.CertPEM(w.client.Cert), 0o644)
+	w.write("client-private.pem", w.client.KeyPEM(t), 0o600)
 	w.write("store/maker.pem", device.caPEM, 0o644)
 	w.write("tenant.conf", "[tenant]\n", 0o600)
 	w.setup = Setup{
@@ -333,11 +241,11 @@ func (w *world) remove(name string) {
 }
 
 // renewClient gives us another certificate.
-func (w *world) renewClient(ca *authority, change func(*x509.Certificate)) {
+func (w *world) renewClient(ca *pair, change func(*x509.Certificate)) {
 	w.t.Helper()
-	w.client = ca.issue(w.t, "client", change)
-	w.write("client-cert.crt", certPEM(w.client.cert), 0o644)
-	w.write("client-private.pem", w.client.keyPEM(w.t), 0o600)
+	w.client = ca.Issue(w.t, "client", change)
+	w.write("client-cert.crt", pkitest.CertPEM(w.client.Cert), 0o644)
+	w.write("client-private.pem", w.client.KeyPEM(w.t), 0o600)
 }
 
 // run starts all servers and looks at them.

@@ -94,6 +94,9 @@ func TestArchitecture(t *testing.T) {
 		seen[rule] = true
 		for _, path := range p.Imports {
 			if own, ours := strings.CutPrefix(path, module); ours {
+				if own == "client/pkitest" {
+					t.Errorf("%s imports %s, which is for tests alone", room, own)
+				}
 				if !within(own, strings.Fields(allowed[rule])) && !within(own, []string{room}) {
 					t.Errorf("%s imports %s, which DESIGN.md section 3 does not allow", room, own)
 				}
