@@ -35,7 +35,7 @@ func oneshotParser() argparse.Parser {
 	host.Required = true
 	debug := option("debug", "Tell each step")
 	debug.NArgs = argparse.None
-	return argparse.Parser{Prog: oneshotProgram, Epilog: "The TPM is the one that "+tpmVariable+" names, by default device:/dev/tpmrm0.", Options: []argparse.Option{
+	return argparse.Parser{Prog: oneshotProgram, Epilog: "The TPM is the one that " + tpmVariable + " names, by default device:/dev/tpmrm0.", Options: []argparse.Option{
 		option("ek-handle", "Handle of an EK in the TPM, in hexadecimal. 'generate' (the default) makes one for the time of the call."),
 		option("tpm-owner-pw", "Taken for the sake of old scripts: no password of the owner hierarchy is needed"),
 		option("tpm-endorsement-pw", "Password of the TPM's endorsement hierarchy"),
