@@ -17,7 +17,7 @@ func OneshotVersion() client.Version { return client.Version{Major: 2, Minor: 4}
 // for a TPM.
 type OneshotRequest struct {
 	// Type is "tpm"; [Client.VerifyEvidence] sets it.
-	Type string       `json:"type"`
+	Type string      `json:"type"`
 	Data OneshotData `json:"data"`
 }
 
@@ -46,7 +46,7 @@ type OneshotData struct {
 // OneshotVerdict is the answer to evidence. The claims, which repeat what was
 // sent, are left out.
 type OneshotVerdict struct {
-	Valid    bool              `json:"valid"`
+	Valid    bool             `json:"valid"`
 	Failures []OneshotFailure `json:"failures"`
 }
 
@@ -69,7 +69,7 @@ type OneshotFailure struct {
 // hold the quote against the AK before.
 func (c *Client) VerifyEvidence(ctx context.Context, data OneshotData) (*OneshotVerdict, *client.Reply, error) {
 	var results struct {
-		Valid    *bool             `json:"valid"`
+		Valid    *bool            `json:"valid"`
 		Failures []OneshotFailure `json:"failures"`
 	}
 	call := client.Call{Method: http.MethodPost, Path: "/verify/evidence", Body: OneshotRequest{Type: "tpm", Data: data}, Into: &results}
