@@ -63,14 +63,14 @@ type evidenceRequest struct {
 
 // tpmEvidence is the data of evidence of type tpm.
 type tpmEvidence struct {
-	Quote         string  `json:"quote"`
-	Nonce         string  `json:"nonce"`
-	HashAlg       string  `json:"hash_alg"`
-	TPMEK         string  `json:"tpm_ek"`
-	TPMAK         string  `json:"tpm_ak"`
-	TPMPolicy     string  `json:"tpm_policy"`
-	RuntimePolicy string  `json:"runtime_policy"`
-	MBPolicy      string  `json:"mb_policy"`
+	Quote         string `json:"quote"`
+	Nonce         string `json:"nonce"`
+	HashAlg       string `json:"hash_alg"`
+	TPMEK         string `json:"tpm_ek"`
+	TPMAK         string `json:"tpm_ak"`
+	TPMPolicy     string `json:"tpm_policy"`
+	RuntimePolicy string `json:"runtime_policy"`
+	MBPolicy      string `json:"mb_policy"`
 	// IMAList is the empty list where there is none, as upstream has it: PCR 10
 	// tells whether that can be.
 	IMAList string `json:"ima_measurement_list"`
