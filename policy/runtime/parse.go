@@ -101,16 +101,17 @@ func digestMap(v *value) DigestMap {
 // the format does not know.
 func members(v *value, known []string) []member {
 	out := make([]member, 0, len(v.kids))
+	places := make(map[string]int, len(v.kids))
 	for i := range v.kids {
-		key := v.kids[i].key
-		if slices.ContainsFunc(out, func(m member) bool { return m.key == key }) {
-			continue // Python keeps the first place and the last value
+		key, val := v.kids[i].key, &v.kids[i].val
+		place, again := places[key]
+		if !again { // Python keeps the first place and the last value
+			place = len(out)
+			places[key], out = place, append(out, member{key: key})
 		}
-		m := member{key: key}
 		if !slices.Contains(known, key) {
-			m.raw = dump(nil, v.get(key))
+			out[place].raw = dump(nil, val)
 		}
-		out = append(out, m)
 	}
 	return out
 }

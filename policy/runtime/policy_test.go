@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -315,4 +316,26 @@ func FuzzParsePolicy(f *testing.F) {
 			t.Fatalf("%v", diff)
 		}
 	})
+}
+
+// TestManyKeys: a policy with very many keys that nobody knows is read in the
+// time that its size takes; it was the square of their number, and a megabyte took minutes.
+func TestManyKeys(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString(`{"odd": 1, "odd": {"a": [2]}`)
+	for i := range 300_000 {
+		fmt.Fprintf(&b, `, "k%d": %d`, i, i)
+	}
+	rest := string((&Policy{IMA: IMA{LogHashAlg: "sha1"}}).Marshal())
+	p, err := ParsePolicy([]byte(b.String() + ", " + rest[1:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.members); n != 300_001+len(knownTop) {
+		t.Errorf("%d keys", n)
+	}
+	if odd := p.members[0]; odd.key != "odd" || string(odd.raw) != `{"a": [2]}` {
+		t.Errorf("%s: %s", odd.key, odd.raw)
+	}
 }
