@@ -187,7 +187,9 @@ func algorithmsOf(a *tenant.VerifierAgent) string {
 	return Safe(words([]string{a.HashAlg, a.EncAlg, a.SignAlg}))
 }
 
-func (m *Modern) registrarSection(a *tenant.RegistrarAgent) Section {
+// registrarSection shows what the registrar knows. v is what the verifier says
+// of the agent, nil if it was not asked or does not know it.
+func (m *Modern) registrarSection(a *tenant.RegistrarAgent, v *tenant.VerifierAgent) Section {
 	s := Section{Title: "Registrar: agent " + Safe(a.ID)}
 	add := func(tone Tone, name, value string) { s.Fields = append(s.Fields, Field{name, value, tone}) }
 	add(Plain, "STATE", a.State+": it has proven to hold its TPM")
@@ -202,7 +204,8 @@ func (m *Modern) registrarSection(a *tenant.RegistrarAgent) Section {
 	add(Plain, "EK CERTIFICATE", m.certificateText(a.EKCert))
 	add(Plain, "EK HASH", ekHash(a.EKTPM))
 	add(Plain, "AK HASH", fingerprint(a.AKTPM))
-	add(tlsTone(a.MTLSCert), "TLS", tlsText(a.MTLSCert))
+	tone, text := tlsText(a.MTLSCert, v)
+	add(tone, "TLS", text)
 	return s
 }
 
@@ -248,19 +251,18 @@ func (m *Modern) certificateText(b64 *string) string {
 	return text
 }
 
-func tlsText(cert *string) string {
+// tlsText tells how an agent can be spoken to. Agents of the push model, which
+// nobody speaks to, register as those do whose owner has switched TLS off.
+func tlsText(cert *string, v *tenant.VerifierAgent) (Tone, string) {
 	switch {
 	case cert == nil || *cert == "":
-		return "no certificate (normal for an agent of the push model)"
-	case *cert == registrar.Disabled:
-		return "switched off by the agent's owner"
+		return Plain, "no certificate (normal for an agent of the push model)"
+	case *cert != registrar.Disabled:
+		return Plain, "certificate registered"
+	case v == nil:
+		return Doubtful, "none: it uses the push model, or its owner has switched TLS off"
+	case v.Push:
+		return Plain, "none: an agent of the push model is not spoken to"
 	}
-	return "certificate registered"
-}
-
-func tlsTone(cert *string) Tone {
-	if cert != nil && *cert == registrar.Disabled {
-		return Bad
-	}
-	return Plain
+	return Bad, "switched off by the agent's owner"
 }

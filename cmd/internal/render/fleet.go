@@ -135,7 +135,7 @@ func (m *Modern) agentScreen(s *tenant.AgentStatus) Screen {
 		screen = append(screen, section)
 	}
 	if s.Registrar != nil {
-		screen = append(screen, m.registrarSection(s.Registrar))
+		screen = append(screen, m.registrarSection(s.Registrar, s.Verifier))
 	}
 	return screen
 }

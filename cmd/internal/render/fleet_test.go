@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,31 @@ func TestAgentScreen(t *testing.T) {
 		m, out, _ := presenter(render.Options{})
 		if err := m.Result("status", c.status); err != nil || !strings.HasPrefix(out.String(), c.want) || c.not != "" && strings.Contains(out.String(), c.not) {
 			t.Errorf("%s: %v\n%s", c.name, err, out)
+		}
+	}
+}
+
+// TestTLSText: an agent of the push model has no TLS by its nature, and says so
+// in the same word as one whose owner has switched it off.
+func TestTLSText(t *testing.T) {
+	t.Parallel()
+	off, pem, push := "disabled", "-----BEGIN CERTIFICATE-----", record()
+	push.Push = true
+	for _, c := range []struct {
+		cert     *string
+		verifier *tenant.VerifierAgent
+		want     string
+	}{
+		{nil, record(), "no certificate (normal for an agent of the push model)"},
+		{&pem, nil, "certificate registered"},
+		{&off, nil, "none: it uses the push model, or its owner has switched TLS off"},
+		{&off, push, "none: an agent of the push model is not spoken to"},
+		{&off, record(), "switched off by the agent's owner"},
+	} {
+		m, out, _ := presenter(render.Options{})
+		status := &tenant.AgentStatus{AgentHealth: tenant.AgentHealth{ID: "agent-1"}, Registrar: &tenant.RegistrarAgent{ID: "agent-1", MTLSCert: c.cert}, Verifier: c.verifier}
+		if err := m.Result("status", status); err != nil || !regexp.MustCompile(`(?m)^TLS +`+regexp.QuoteMeta(c.want)+`$`).MatchString(out.String()) {
+			t.Errorf("no %q: %v\n%s", c.want, err, out)
 		}
 	}
 }

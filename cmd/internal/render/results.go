@@ -116,14 +116,14 @@ func (m *Modern) tenantScreen(verb string, result any) (Screen, bool) {
 	case *tenant.VerifierAgent:
 		return Screen{m.verifierSection(r)}, true
 	case *tenant.RegistrarAgent:
-		return Screen{m.registrarSection(r)}, true
+		return Screen{m.registrarSection(r, nil)}, true
 	case *tenant.StatusResult:
 		screen := Screen{}
 		if r.Verifier != nil { // what people ask for comes first
 			screen = append(screen, m.verifierSection(r.Verifier))
 		}
 		if r.Registrar != nil {
-			screen = append(screen, m.registrarSection(r.Registrar))
+			screen = append(screen, m.registrarSection(r.Registrar, r.Verifier))
 		}
 		return screen, true
 	case *tenant.AddResult:
