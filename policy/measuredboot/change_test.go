@@ -334,3 +334,67 @@ func TestAddKernelRefuses(t *testing.T) {
 		t.Errorf("%q, %v", notes, err)
 	}
 }
+
+// TestUnite: the union of two policies accepts what both accept, and demands a
+// revocation only if both do.
+func TestUnite(t *testing.T) {
+	t.Parallel()
+	key := func(data string) Key { return Key{Owner: "o", Data: data} }
+	policyOf := func(secure bool, db, dbx, kernel string) *Policy {
+		p := &Policy{HasSecureBoot: secure, Kernels: []Kernel{{Kernel: kernel}},
+			Firmware: []Firmware{{SCRTM: Digests{"sha256": "00"}}}, MokDig: []Digests{{"sha256": kernel}}}
+		for _, one := range strings.Fields(db) {
+			p.DB = append(p.DB, key(one))
+		}
+		for _, one := range strings.Fields(dbx) {
+			p.DBX = append(p.DBX, key(one))
+		}
+		return p
+	}
+	got, ok := Unite(policyOf(true, "a", "x y", "k1"), policyOf(true, "a b", "y z", "k2"))
+	if !ok || len(got.DB) != 2 || len(got.DBX) != 1 || got.DBX[0] != key("y") || len(got.Kernels) != 2 || len(got.Firmware) != 1 || len(got.MokDig) != 2 {
+		t.Errorf("%v %+v", ok, got)
+	}
+	if got, ok = Unite(policyOf(false, "", "", "k1"), policyOf(false, "a", "x", "k1")); !ok || got.DB != nil || len(got.DBX) != 0 || len(got.Kernels) != 1 {
+		t.Errorf("without Secure Boot: %v %+v", ok, got)
+	}
+	if _, ok = Unite(policyOf(false, "", "", ""), policyOf(true, "", "", "")); ok {
+		t.Error("Secure Boot on and off are merged")
+	}
+}
+
+// TestUniteBoots: of any two policies made of recorded boots, the union accepts
+// both boots, and changes neither policy.
+func TestUniteBoots(t *testing.T) {
+	t.Parallel()
+	boots := []string{"sb-on", "sb-off", "sb-on-cmdline-changed", "sb-on-initrd-changed", "sb-on-reboot"}
+	policies := map[string]*Policy{}
+	for _, boot := range boots {
+		p, err := Create(bootLog(t, boot), CreateOptions{WithoutSecureBoot: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policies[boot] = p
+	}
+	for _, a := range boots {
+		for _, b := range boots {
+			p, q := policies[a], policies[b]
+			before, other := p.Marshal(), q.Marshal()
+			united, ok := Unite(p, q)
+			if ok != (p.HasSecureBoot == q.HasSecureBoot) {
+				t.Fatalf("%s and %s: %v", a, b, ok)
+			}
+			if !ok {
+				continue
+			}
+			for _, boot := range []string{a, b} {
+				if v := united.Evaluate(bootLog(t, boot), EvaluateOptions{}); !v.Accepted {
+					t.Errorf("%s and %s refuse %s: %v", a, b, boot, v.Findings)
+				}
+			}
+			if !bytes.Equal(before, p.Marshal()) || !bytes.Equal(other, q.Marshal()) {
+				t.Errorf("%s and %s: one of the two was changed", a, b)
+			}
+		}
+	}
+}

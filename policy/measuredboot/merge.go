@@ -79,6 +79,22 @@ func Merge(p *Policy, logs ...*eventlog.Log) (*Policy, error) {
 	return merged, nil
 }
 
+// Unite returns a policy that accepts the boots that p accepts and those that q
+// accepts; ok is false if one demands Secure Boot on and the other off. Parts
+// are allowed independently of each other, as everywhere in such a policy, but
+// for the boot chains and firmwares, which stay together. A revocation (dbx) is
+// demanded only if both demand it: compare with [Diff] and tell the user.
+func Unite(p, q *Policy) (united *Policy, ok bool) {
+	if p.HasSecureBoot != q.HasSecureBoot {
+		return nil, false
+	}
+	united = p.Clone()
+	for _, check := range []string{CheckPK, CheckKEK, CheckDB, CheckVendorDB, CheckDBX, CheckMokList, CheckMokListX, CheckFirmware, CheckKernels} {
+		united.allow(check, q)
+	}
+	return united, true
+}
+
 // allow adds to p what boot has for the check that refused it.
 func (p *Policy) allow(check string, boot *Policy) {
 	switch check {

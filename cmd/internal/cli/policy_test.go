@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keylime/keylime-tenant/policy/measuredboot"
 	"github.com/keylime/keylime-tenant/policy/runtime/source"
 )
 
@@ -255,34 +254,6 @@ func TestProgress(t *testing.T) {
 		if c.want && strings.Contains(text[strings.LastIndex(text, "\r"):], "reading") {
 			t.Errorf("%s: the bar stays: %q", c.name, text)
 		}
-	}
-}
-
-// TestUnite: the union of two policies accepts what both accept, and demands a
-// revocation only if both do.
-func TestUnite(t *testing.T) {
-	t.Parallel()
-	key := func(data string) measuredboot.Key { return measuredboot.Key{Owner: "o", Data: data} }
-	policyOf := func(secure bool, db, dbx, kernel string) *measuredboot.Policy {
-		p := &measuredboot.Policy{HasSecureBoot: secure, Kernels: []measuredboot.Kernel{{Kernel: kernel}},
-			Firmware: []measuredboot.Firmware{{SCRTM: measuredboot.Digests{"sha256": "00"}}}, MokDig: []measuredboot.Digests{{"sha256": kernel}}}
-		for _, one := range strings.Fields(db) {
-			p.DB = append(p.DB, key(one))
-		}
-		for _, one := range strings.Fields(dbx) {
-			p.DBX = append(p.DBX, key(one))
-		}
-		return p
-	}
-	got, ok := unite(policyOf(true, "a", "x y", "k1"), policyOf(true, "a b", "y z", "k2"))
-	if !ok || len(got.DB) != 2 || len(got.DBX) != 1 || got.DBX[0] != key("y") || len(got.Kernels) != 2 || len(got.Firmware) != 1 || len(got.MokDig) != 2 {
-		t.Errorf("%v %+v", ok, got)
-	}
-	if got, ok = unite(policyOf(false, "", "", "k1"), policyOf(false, "a", "x", "k1")); !ok || got.DB != nil || len(got.DBX) != 0 || len(got.Kernels) != 1 {
-		t.Errorf("without Secure Boot: %v %+v", ok, got)
-	}
-	if _, ok = unite(policyOf(false, "", "", ""), policyOf(true, "", "", "")); ok {
-		t.Error("Secure Boot on and off are merged")
 	}
 }
 

@@ -106,7 +106,7 @@ func (a *app) mergeOne(basePath string, p *measuredboot.Policy, path string) (*m
 		if err != nil {
 			return nil, err
 		}
-		merged, fits := unite(p, more)
+		merged, fits := measuredboot.Unite(p, more)
 		if !fits {
 			return nil, fmt.Errorf("%s: %s cannot be merged with it: one demands Secure Boot on, the other off: nothing written", path, basePath)
 		}
