@@ -187,11 +187,7 @@ func (s *Server) Close() error {
 // Handler is the verifier as a handler for a listener; secure says that the
 // listener speaks TLS.
 func (s *Server) Handler(secure bool) http.Handler {
-	const (
-		one     = "/agents/{id}"
-		runtime = "/allowlists/{name}"
-		mb      = "/mbpolicies/{name}"
-	)
+	const one = "/agents/{id}"
 	api := &serve.API{MaxBody: maxBody, Log: func(line string) { s.o.Log("verifier: " + line) }}
 	admin := func(method, path, action string, handle func(*serve.Request) serve.Answer) serve.Route {
 		return serve.Route{Method: method, Path: path, Rights: serve.Admin, Action: action, Handle: handle}
@@ -207,18 +203,9 @@ func (s *Server) Handler(secure bool) http.Handler {
 		admin(http.MethodDelete, one, "delete_agent", s.remove),
 		admin(http.MethodPut, one+"/stop", "update_agent", s.stopAgent),
 		admin(http.MethodPut, one+"/reactivate", "update_agent", s.reactivate),
-		admin(http.MethodGet, "/allowlists", "list_runtime_policies", s.listRuntime),
-		admin(http.MethodGet, runtime, "read_runtime_policy", s.showRuntime),
-		admin(http.MethodPost, runtime, "create_runtime_policy", s.addRuntime),
-		admin(http.MethodPut, runtime, "update_runtime_policy", s.updateRuntime),
-		admin(http.MethodDelete, runtime, "delete_runtime_policy", s.deleteRuntime),
-		admin(http.MethodGet, "/mbpolicies", "list_mb_policies", s.listMB),
-		admin(http.MethodGet, mb, "read_mb_policy", s.showMB),
-		admin(http.MethodPost, mb, "create_mb_policy", s.addMB),
-		admin(http.MethodPut, mb, "update_mb_policy", s.updateMB),
-		admin(http.MethodDelete, mb, "delete_mb_policy", s.deleteMB),
 		serve.Route{Method: http.MethodGet, Path: "/verify/identity", Handle: s.verifyIdentity},
 		serve.Route{Method: http.MethodPost, Path: "/verify/evidence", Handle: s.verifyEvidence})
+	api.Routes = append(append(api.Routes, s.policyRoutes(s.runtimeKind())...), s.policyRoutes(s.mbKind())...)
 	if s.o.Push {
 		return s.withPush(api.Handler(secure), secure)
 	}
