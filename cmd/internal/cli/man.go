@@ -195,6 +195,8 @@ func oldTools() []oldTool {
 			oneshotProgram + " --verifier-host 10.0.0.1 --runtime-policy policy.json\n" +
 				oneshotProgram + " --verifier-host 10.0.0.1 --mb-policy refstate.json --tpm-encryption-algorithm ecc"},
 		{"keylime_sign_runtime_policy", "sign a runtime policy", [][]string{help}, "keylime_sign_runtime_policy -r policy.json -k key.pem -o signed.json"},
+		{encryptProgram, "encrypt a payload under a new key: content_keys.txt and content_payload.txt here", nil,
+			encryptProgram + " payload.zip\nkeylime_tenant add ID --key content_keys.txt --payload content_payload.txt"},
 	}
 }
 
@@ -202,10 +204,16 @@ func oldTools() []oldTool {
 func toolPage(ctx context.Context, tool oldTool) manPage {
 	r := newRoff(tool.name, tool.short)
 	r.section("SYNOPSIS")
-	r.verbatim(tool.name + " [OPTION]...")
+	synopsis := tool.name + " [OPTION]..."
+	if len(tool.calls) == 0 { // it has no options, and does not explain itself
+		synopsis = tool.name + " FILE"
+	}
+	r.verbatim(synopsis)
 	r.section("DESCRIPTION")
 	r.paragraphs("The old tool of this name. keylime_tenant answers to it as a link, and as keylime_tenant " + tool.name + ".")
-	r.section("COMMANDS")
+	if len(tool.calls) > 0 {
+		r.section("COMMANDS")
+	}
 	for _, call := range tool.calls {
 		var out bytes.Buffer
 		a := newApp(append([]string{tool.name}, call...), nil, Streams{In: strings.NewReader(""), Out: &out, Err: &out})

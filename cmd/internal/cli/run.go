@@ -33,7 +33,7 @@ func companions() map[string]func(ctx context.Context, a *app, args []string) in
 		oneshotProgram:                   oneshotTool,
 		"keylime_sign_runtime_policy":    signTool,
 		"keylime_upgrade_config":         upgradeConfigTool,
-		"keylime_userdata_encrypt":       encryptTool,
+		encryptProgram:                   encryptTool,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 )
 
+const encryptProgram = "keylime_userdata_encrypt"
+
 // encryptTool is keylime_userdata_encrypt as the Python package has it
 // (TENANT-CLI.md C.3), but for the mode of its files: 0600.
 func encryptTool(_ context.Context, a *app, args []string) int {
