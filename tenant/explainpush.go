@@ -102,7 +102,7 @@ func (a *attestedTo) find(ctx context.Context, failed bool) error {
 		if err != nil {
 			return err
 		}
-		if found == nil || !hasEvidence(found) {
+		if found == nil || !hasEvidence(found) || failed && found.Evaluation == verifier.EvaluationPending {
 			continue
 		}
 		if a.latest == nil {

@@ -289,9 +289,11 @@ func TestExplainPushedSince(t *testing.T) {
 	if found = x.explain(t); found.Answer != AnswerRecovered || !strings.Contains(found.Summary, "earlier failure") {
 		t.Errorf("%+v", found)
 	}
-	// What failed is accepted here: nobody knows why it failed.
+	// What failed is accepted here: nobody knows why it failed. One that is being
+	// judged says nothing yet.
 	x.shows(t, 2, 0, verifier.EvaluationFail)
-	if found = x.explain(t); found.Answer != AnswerUndetermined || !has(found.Notes, "ima.quote_progress") || !has(found.Notes, "what can be between the two") {
+	x.shows(t, 3, 0, verifier.EvaluationPending)
+	if found = x.explain(t); found.Answer != AnswerUndetermined || found.Evidence.Attestation.Index != 2 || !has(found.Notes, "ima.quote_progress") || !has(found.Notes, "what can be between the two") {
 		t.Errorf("%s %q", found.Answer, found.Notes)
 	}
 }

@@ -42,6 +42,12 @@ The verifier shows a policy that was given when the agent was enrolled, and the 
 that it keeps by name; of several it does not show which is meant: give the file then. An
 agent that cannot be asked is judged by evidence that was fetched from its machine.
 
+An agent of the push model is judged by what it has shown the verifier (API 3.0): by its
+newest attestation or, while the verifier holds a failure against it, the last that failed.
+The quote is verified here all the same; when it was asked for, the verifier alone knows.
+Of the IMA list such an agent shows only what is new each time: explain puts the parts
+together as far as the verifier still has them, and says what is not proven.
+
 Exit code: 0 if the agent is attested or is still to be and nothing was found, 3 if what it
 shows is refused or the verifier has given it up, 5 if the verifier does not know it, 6 if
 it is not reached or no good quote has come for too long.`,

@@ -256,6 +256,79 @@ func TestPushAgentRefused(t *testing.T) {
 	}
 }
 
+// TestPushAgentTrouble: a verifier that refuses once is asked again, in the way
+// that its answer calls for.
+func TestPushAgentTrouble(t *testing.T) {
+	t.Parallel()
+	const session = `{"data": {"type": "session", "id": "s", "attributes": {"agent_id": "pusher", "authentication_requested": [{"authentication_class": "pop", "authentication_type": "tpm_pop", "chosen_parameters": {"challenge": "bm9uY2U="}}]}}}`
+	const proved = `{"data": {"type": "session", "id": "s", "attributes": {"evaluation": "pass", "token": "s.secret"}}}`
+	const begun = `{"data": {"type": "attestation", "attributes": {"stage": "awaiting_evidence", "evidence_requested": [{"evidence_class": "certification", "evidence_type": "tpm_quote", "chosen_parameters": {"challenge": "bm9uY2U=", "selected_subjects": {"sha256": [7]}}}], "system_info": {}}, "links": {"self": "/3/agents/pusher/attestations/4"}}}`
+	const shown = `{"data": {"type": "attestation", "attributes": {"stage": "evaluating_evidence", "system_info": {}}}, "meta": {"seconds_to_next_attestation": 60}}`
+	for name, test := range map[string]struct {
+		// refuse is the call that is refused the first time, by code and body.
+		refuse, body string
+		code         int
+		// sessions is how many are opened until all is well.
+		sessions int
+	}{
+		"session unknown":       {refuse: "PATCH /v3.0/sessions/s", code: 404, sessions: 2},
+		"session refused":       {refuse: "PATCH /v3.0/sessions/s", code: 401, sessions: 2},
+		"token unknown":         {refuse: "POST /v3.0/agents/pusher/attestations", code: 401, sessions: 2},
+		"not allowed":           {refuse: "POST /v3.0/agents/pusher/attestations", code: 403, sessions: 2},
+		"not enrolled":          {refuse: "POST /v3.0/agents/pusher/attestations", code: 404, sessions: 1},
+		"two at once":           {refuse: "POST /v3.0/agents/pusher/attestations", code: 409, sessions: 1},
+		"too early":             {refuse: "POST /v3.0/agents/pusher/attestations", code: 429, sessions: 1},
+		"busy":                  {refuse: "POST /v3.0/agents/pusher/attestations", code: 503, sessions: 1},
+		"broken":                {refuse: "POST /v3.0/agents/pusher/attestations", code: 500, sessions: 1},
+		"asks for nothing":      {refuse: "POST /v3.0/agents/pusher/attestations", code: 201, body: `{"data": {"type": "attestation", "attributes": {"evidence_requested": []}}}`, sessions: 1},
+		"asks for another kind": {refuse: "POST /v3.0/agents/pusher/attestations", code: 201, body: strings.Replace(begun, `"evidence_requested": [`, `"evidence_requested": [{"evidence_class": "log", "evidence_type": "other"}, `, 1), sessions: 1},
+		"asks beyond the list":  {refuse: "POST /v3.0/agents/pusher/attestations", code: 201, body: strings.Replace(begun, `"evidence_requested": [`, `"evidence_requested": [{"evidence_class": "log", "evidence_type": "ima_log", "chosen_parameters": {"starting_offset": 9999}}, `, 1), sessions: 1},
+		"no challenge":          {refuse: "POST /v3.0/agents/pusher/attestations", code: 201, body: strings.Replace(begun, "bm9uY2U=", "%", 1), sessions: 1},
+		"no such register":      {refuse: "POST /v3.0/agents/pusher/attestations", code: 201, body: strings.Replace(begun, "[7]", "[24]", 1), sessions: 1},
+		"evidence too late":     {refuse: "PATCH /v3.0/agents/pusher/attestations/4", code: 403, sessions: 2},
+		"evidence bad":          {refuse: "PATCH /v3.0/agents/pusher/attestations/4", code: 422, sessions: 1},
+		"attestation gone":      {refuse: "PATCH /v3.0/agents/pusher/attestations/4", code: 410, sessions: 1},
+		"no room":               {refuse: "PATCH /v3.0/agents/pusher/attestations/4", code: 503, sessions: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newPushWorld(t, nil)
+			var mu sync.Mutex
+			calls := map[string]int{}
+			s := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				call := r.Method + " " + r.URL.Path
+				mu.Lock()
+				calls[call]++
+				first := calls[call] == 1
+				mu.Unlock()
+				answer := map[string]string{"POST /v3.0/sessions": session, "PATCH /v3.0/sessions/s": proved, "POST /v3.0/agents/pusher/attestations": begun, "PATCH /v3.0/agents/pusher/attestations/4": shown}[call]
+				switch {
+				case first && call == test.refuse && test.body != "":
+					answer = test.body
+				case first && call == test.refuse:
+					rw.WriteHeader(test.code)
+					answer = `{"errors": [{"detail": "not now"}]}`
+				case answer == "":
+					rw.WriteHeader(http.StatusTeapot)
+				}
+				_, _ = io.WriteString(rw, answer)
+			}))
+			t.Cleanup(s.Close)
+			w.config.VerifierURL = s.URL
+			w.config.VerifierCA = []string{filepath.Join(t.TempDir(), "ca.pem")}
+			w.check(os.WriteFile(w.config.VerifierCA[0], pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
+			a := w.start()
+			w.eventually("it comes through", w.logged("the verifier takes its evidence"))
+			w.check(a.Close())
+			mu.Lock()
+			defer mu.Unlock()
+			if n := calls["POST /v3.0/sessions"]; n != test.sessions {
+				t.Errorf("%d sessions, want %d\n%v", n, test.sessions, calls)
+			}
+		})
+	}
+}
+
 // TestRegisteringWithAnOldRegistrar: the EK certificate is base64 of DER there.
 func TestRegisteringWithAnOldRegistrar(t *testing.T) {
 	t.Parallel()

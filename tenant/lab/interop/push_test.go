@@ -19,10 +19,10 @@ const (
 	pushLate                       // has not come in time since
 )
 
-// enrolPush enrols the agent and brings its record into a state. No agent here
-// speaks the protocol by which a real one would, so that the verifier's
-// database is told what has become of it; what the verifier says of that is its
-// own.
+// enrolPush enrols the agent and brings its record into a state, at once and for
+// good: the verifier's database is told what has become of it; what the verifier
+// says of that is its own. An agent that really attests itself is in
+// pushreal_test.go.
 func (k *keylime) enrolPush(t *testing.T, s state, id string) {
 	t.Helper()
 	k.quietly(t, "add", id, "--push-model").want(t, 0)
