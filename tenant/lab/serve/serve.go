@@ -4,7 +4,8 @@
 // are closed.
 //
 // It serves API 2.0 to 2.6 and never 1.0 or 3.0, which upstream advertises but
-// does not serve to a tenant (PROTOCOL.md 2.1 and 2.4).
+// does not serve to a tenant (PROTOCOL.md 2.1 and 2.4); what agents of the push
+// model need of 3.0, the lab's verifier serves beside it.
 package serve
 
 import (
@@ -29,9 +30,8 @@ const (
 	Public Rights = iota
 	// Admin routes need a client certificate of a trusted CA.
 	Admin
-	// AdminOrOwner routes need that, or a token of the agent concerned. The
-	// lab issues no tokens yet, so that it differs from Admin in the answer to
-	// a caller without rights only.
+	// AdminOrOwner routes need that, or a token ([API.Bearer]) of the agent that
+	// the parameter "id" names.
 	AdminOrOwner
 )
 
@@ -92,6 +92,9 @@ type API struct {
 	Indent bool
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
+	// Bearer is the agent that a token was given to, "" for one that does not count;
+	// nil if there are no tokens.
+	Bearer func(token string) string
 	// Log is told of each call in one line; nil means nobody listens.
 	Log func(line string)
 }
@@ -126,7 +129,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, secure bool) Answer
 		return Bare(http.StatusBadRequest)
 	}
 	if route.Rights != Public {
-		if answer, refused := authorize(r, route); refused {
+		if answer, refused := a.authorize(r, route, params["id"]); refused {
 			return answer
 		}
 	}
@@ -203,11 +206,21 @@ func match(pattern, path string) (map[string]string, bool) {
 }
 
 // authorize decides whether the caller may use a route that is not public.
-func authorize(r *http.Request, route *Route) (Answer, bool) {
-	// With an Authorization header only the token counts, never the
-	// certificate, and there is no token that this lab has issued.
-	if _, tokens := r.Header["Authorization"]; tokens {
-		return denied(http.StatusUnauthorized, "Invalid authentication token"), true
+func (a *API) authorize(r *http.Request, route *Route, id string) (Answer, bool) {
+	// With an Authorization header only the token counts, never the certificate.
+	if header, tokens := r.Header["Authorization"]; tokens {
+		token, _ := strings.CutPrefix(header[0], "Bearer ")
+		who := ""
+		if a.Bearer != nil {
+			who = a.Bearer(token)
+		}
+		switch {
+		case who == "":
+			return denied(http.StatusUnauthorized, "Invalid authentication token"), true
+		case route.Rights == AdminOrOwner && who == id:
+			return Answer{}, false
+		}
+		return denied(http.StatusForbidden, "Action "+route.Action+" is not allowed to agent "+who), true
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && r.TLS.PeerCertificates[0].Subject.CommonName != "" {
 		return Answer{}, false

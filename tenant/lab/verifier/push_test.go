@@ -582,6 +582,18 @@ func TestPushSession(t *testing.T) {
 	if a := v.send("GET", ofAgent, "", nil); a.code != 403 {
 		t.Errorf("nobody reads: %d", a.code)
 	}
+	// Its own record an agent may read, and nothing else of API 2.
+	for path, code := range map[string]int{"/v2.6/agents/a": 200, "/v2.6/agents/b": 403, "/v2.6/agents/": 403} {
+		for header, want := range map[string]int{token: code, token + "x": 401} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Header.Set("Authorization", header)
+			rec := httptest.NewRecorder()
+			v.w.server.Handler(true).ServeHTTP(rec, r)
+			if rec.Code != want {
+				t.Errorf("%s: %d, want %d", path, rec.Code, want)
+			}
+		}
+	}
 	second := v.token()
 	if a := v.begin(token); a.code != 401 {
 		t.Errorf("an older session goes on: %d", a.code)

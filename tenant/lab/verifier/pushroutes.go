@@ -150,10 +150,7 @@ func (s *Server) asAgent(r *http.Request, id string, answer func() reply) reply 
 	case !is:
 		return sessionError(http.StatusUnauthorized, "Invalid Authorization header format")
 	}
-	s.mu.Lock()
-	who := s.bearer(token)
-	s.mu.Unlock()
-	switch who {
+	switch s.tokenOf(token) {
 	case "":
 		return sessionError(http.StatusUnauthorized, "Invalid authentication token")
 	case id:

@@ -159,6 +159,13 @@ func (s *Server) bearer(token string) string {
 	return ""
 }
 
+// tokenOf is bearer for callers without the lock.
+func (s *Server) tokenOf(token string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bearer(token)
+}
+
 // extend lets the session of an agent live on: a good quote proves possession
 // too. The caller holds the lock.
 func (s *Server) extend(agent string) {

@@ -207,6 +207,7 @@ func (s *Server) Handler(secure bool) http.Handler {
 		serve.Route{Method: http.MethodPost, Path: "/verify/evidence", Handle: s.verifyEvidence})
 	api.Routes = append(append(api.Routes, s.policyRoutes(s.runtimeKind())...), s.policyRoutes(s.mbKind())...)
 	if s.o.Push {
+		api.Bearer = s.tokenOf
 		return s.withPush(api.Handler(secure), secure)
 	}
 	return api.Handler(secure)
