@@ -391,3 +391,27 @@ func TestLastAttestation(t *testing.T) {
 		t.Errorf("pull: %+v", a)
 	}
 }
+
+// FuzzParts: parts that fit are put together to what they were taken from, and
+// none makes the reader fail.
+func FuzzParts(f *testing.F) {
+	f.Add("a\nb\nc\n", 0, 1, 2)
+	f.Add("a\nb", 1, 0, 0)
+	f.Add("", -1, 5, 9)
+	f.Fuzz(func(t *testing.T, whole string, first, second, last int) {
+		lines := strings.SplitAfter(whole, "\n")
+		at := func(from, to int) *verifier.Attestation {
+			text := ""
+			if from >= 0 && from < len(lines) {
+				text = strings.Join(lines[from:max(from, min(to, len(lines)))], "")
+			}
+			return &verifier.Attestation{AttestationRecord: verifier.AttestationRecord{Evaluation: verifier.EvaluationPass, Evidence: []verifier.Evidence{
+				{Type: verifier.TypeIMALog, Chosen: &verifier.ChosenParameters{StartingOffset: &from}, Data: &verifier.EvidenceData{Entries: &text}}}}}
+		}
+		part, _ := partOf(at(last, len(lines)))
+		lists := joined(part, []*verifier.Attestation{at(first, last), at(second, last), at(0, second)})
+		if best := lists[len(lists)-1]; best.first == 0 && last >= 0 && last < len(lines) && best.text != whole {
+			t.Errorf("%q from %q, %d %d %d", best.text, whole, first, second, last)
+		}
+	})
+}

@@ -1,6 +1,8 @@
 // Package verifier is the client of a Keylime verifier, API 2.0 to 2.6
-// (PROTOCOL.md section 4): agents and the policies stored under a name. Its
-// wire types serve the lab's verifier too.
+// (PROTOCOL.md section 4): agents and the policies stored under a name; and of
+// what a verifier in push mode serves of API 3.0 (2.4): attestations, for an
+// administrator, and sessions and evidence, for the lab's agent. Its wire types
+// serve the lab's verifier too.
 //
 // The verifier is trusted; nothing of its answers is checked here but their
 // shape.

@@ -100,6 +100,45 @@ func TestPushAgentOnRealVerifier(t *testing.T) {
 	show(t, k.ours(t, "explain", id).want(t, 3, "refused", "measured-boot"))
 }
 
+// TestPushFacts holds what this project says of Keylime 7.14.3 in push mode: an
+// agent without a policy is asked for nothing, one with an ECC key is not taken,
+// and several attestations cannot be listed.
+func TestPushFacts(t *testing.T) {
+	const id = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
+	k, _ := startPushAgent(t, id, nil)
+	logged := func(id, text string) {
+		t.Helper()
+		waitFor(t, 20*time.Second, "agent "+id+" says: "+text, func() bool {
+			log, err := os.ReadFile(filepath.Join(k.dir, "agent-"+id+".log"))
+			return err == nil && strings.Contains(string(log), text)
+		})
+	}
+	k.ours(t, "add", id, "--push-model").want(t, 0)
+	logged(id, "the verifier asks for no quote")
+	k.ours(t, "status", id).want(t, 0, "PENDING", "asks such an agent for nothing in the push model", "LAST ATTESTATION", "its evidence is awaited")
+	k.ours(t, "explain", id).want(t, 0, "the verifier has no evidence of it yet")
+
+	// Several attestations: the verifier fails when it is to list them.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, GetClientCertificate: k.clientCert}}} // a verifier of our own
+	waitFor(t, 10*time.Second, "several attestations", func() bool {
+		return !strings.Contains(k.ours(t, "status", id).out, "the 1st:")
+	})
+	reply, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/v3.0/agents/%s/attestations", k.verifierPort, id))
+	must(t, err)
+	reply.Body.Close()
+	if reply.StatusCode != 500 {
+		t.Errorf("the list is answered with %d: the fault is gone", reply.StatusCode)
+	}
+
+	t.Setenv("KEYLIME_AGENT_TPM_SIGNING_ALG", "ecdsa")
+	t.Setenv("KEYLIME_AGENT_TPM_ENCRYPTION_ALG", "ecc")
+	k.startAgent(t, "ecc", "--push", "--verifier", fmt.Sprintf("https://127.0.0.1:%d", k.verifierPort), "--verifier-ca", filepath.Join(k.dir, "cv_ca/cacert.crt"))
+	k.ours(t, "add", "ecc", "--push-model", "--tpm-policy", `{"23": "`+strings.Repeat("0", 64)+`"}`).want(t, 0)
+	time.Sleep(5 * time.Second)
+	k.ours(t, "cvstatus", "ecc").want(t, 0, "PENDING")
+	logged("ecc", "not accepted the proof")
+}
+
 // found is the digest in the first finding of an explanation.
 func found(t *testing.T, screen string) string {
 	t.Helper()
