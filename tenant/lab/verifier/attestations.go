@@ -27,7 +27,7 @@ const (
 type attestation struct {
 	Index int `json:"index"`
 	wire.AttestationRecord
-	// registers are those to be quoted, boot and files say which logs are wanted.
+	// registers are those to be quoted; nil after the verifier was started anew.
 	registers []int
 }
 

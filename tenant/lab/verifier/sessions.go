@@ -22,8 +22,9 @@ const (
 	sessionLife      = 3 * time.Minute
 	sessionsPerAgent = 15
 	sessionWindow    = time.Minute
-	// callersPerAgent is how many times as many sessions one address may ask for.
-	callersPerAgent = 10
+	// sessionsPerAddress is how many one address may ask for where an agent may ask
+	// for sessionsPerAgent.
+	sessionsPerAddress = 50
 )
 
 // session is one session of an agent: open until it is proved, and then known by
@@ -68,7 +69,7 @@ func (s *Server) openSession(r *http.Request, body []byte) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions.forgetOld(now)
-	for key, limit := range map[string]int{"ip:" + addressOf(r): s.o.SessionLimit * callersPerAgent / 3, "agent:" + request.AgentID: s.o.SessionLimit} {
+	for key, limit := range map[string]int{"ip:" + addressOf(r): s.o.SessionLimit * sessionsPerAddress / sessionsPerAgent, "agent:" + request.AgentID: s.o.SessionLimit} {
 		if wait := s.sessions.tooOften(key, limit, now); wait > 0 {
 			refusal := sessionError(http.StatusTooManyRequests, "Rate limit exceeded. Please try again later.")
 			refusal.header = map[string]string{"Retry-After": strconv.Itoa(int(math.Ceil(wait.Seconds())))}
