@@ -85,6 +85,7 @@ func TestRuntimeScriptRequest(t *testing.T) {
 		{"excludes", "-a sha256sum -y none -e " + excludes, 0, "", "", nil, "/tmp/.*\n"},
 		{"no such excludes", "-a sha256sum -y none -e " + dir + "/nowhere", 0, "no exclude list", "", nil, ""},
 		{"excludes unreadable", "-a sha256sum -y none -e " + dir, 1, "exclude list", "", nil, ""},
+		{"no directory of RAM disks", "-a sha256sum -y none -x " + dir + "/nowhere", 0, "no directory " + dir + "/nowhere", "", nil, ""},
 		{"aggregate", "-a sha256sum -y " + list, 0, "", "", nil, ""},
 		{"aggregate of another hash", "-y " + list, 1, "Use option -a sha256sum", "", nil, ""},
 		{"aggregate of no hash that is known", "-y " + md5, 1, "use option -y none", "", nil, ""},
@@ -206,6 +207,13 @@ func TestRuntimeScriptWhole(t *testing.T) {
 	gone := filepath.Join(dir, "gone.json")
 	code, out = call(ctx, "-o", gone, "-x", "none", "-y", "none", "-z", dir)
 	if _, err := os.Stat(gone); code != 1 || err == nil || !strings.Contains(out, "interrupted: nothing written") {
+		t.Errorf("%d %v\n%s", code, err, out)
+	}
+	disks := filepath.Join(dir, "disks")
+	must(t, os.Mkdir(disks, 0o755))
+	must(t, os.WriteFile(filepath.Join(disks, "initrd.img"), []byte("no disk"), 0o600))
+	code, out = call(t.Context(), "-o", gone, "-x", disks, "-y", "none", "-z", dir)
+	if _, err := os.Stat(gone); code != 1 || err == nil || !strings.Contains(out, "initrd.img") || !strings.Contains(out, "Use option -x none") {
 		t.Errorf("%d %v\n%s", code, err, out)
 	}
 	code, out = call(t.Context(), "-o", filepath.Join(dir, "no/such/p.json"), "-x", "none", "-y", "none", "-z", dir)

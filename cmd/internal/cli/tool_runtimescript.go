@@ -50,7 +50,13 @@ func runtimeScriptTool(ctx context.Context, a *app, args []string) int {
 	}
 	s.announce("hashing the files of %s with %s", s.rootfs, s.algo)
 	p, err := a.collect(ctx, request, func(text string) { s.announce("WARNING: %s", text) })
-	if err != nil {
+	var input *source.InputError
+	switch {
+	case errors.As(err, &input) && input.Source == source.RAMDisk:
+		return s.fail("%v: nothing written. Use option -x %s to leave RAM disks out, or -x with another directory", err, nothingWord)
+	case err != nil && ctx.Err() == nil:
+		return s.fail("%v: nothing written", err)
+	case err != nil:
 		return s.fail("%v", err)
 	}
 	if err := a.writeFile(out, p.Marshal(), 0o644); err != nil {
@@ -192,6 +198,10 @@ func (s *runtimeScriptCall) request() (r source.Request, code int) {
 	}
 	if s.disks != nothingWord {
 		r.RamdiskDir = s.ostree(s.disks)
+		if _, err := os.Stat(r.RamdiskDir); errors.Is(err, fs.ErrNotExist) {
+			s.announce("WARNING: there is no directory %s, so that the policy has no files of RAM disks", r.RamdiskDir)
+			r.RamdiskDir = ""
+		}
 	}
 	if s.excludes == nothingWord {
 		return r, exitOK
@@ -285,10 +295,10 @@ func (s *runtimeScriptCall) target() (string, error) {
 	return filepath.Join(s.dir, s.output), nil
 }
 
-// privateDir makes a directory that we alone may write to, or says why the one
-// that is there is none.
+// privateDir makes a directory that we alone may write to, and everybody may
+// read, or says why the one that is there is none.
 func privateDir(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	info, err := os.Lstat(dir)

@@ -2,6 +2,9 @@ package source
 
 import "fmt"
 
+// RAMDisk is [InputError].Source of a single RAM disk that cannot be read.
+const RAMDisk = "RAM disk"
+
 // InputError is the failure of one source of a policy.
 type InputError struct {
 	// Source names it as the option does: "rootfs", "ramdisk-dir", "allowlist".

@@ -38,7 +38,7 @@ func (m *maker) ramdisks(ctx context.Context, dir string) ([]entry, error) {
 		found = true
 		files, err := m.ramdisk(ctx, name)
 		if err != nil {
-			return nil, &InputError{Source: "RAM disk", Path: name, Err: err}
+			return nil, &InputError{Source: RAMDisk, Path: name, Err: err}
 		}
 		for _, path := range slices.Sorted(maps.Keys(files)) {
 			all = append(all, entry{listed(path), files[path]})
