@@ -29,6 +29,11 @@ func FuzzRegistration(f *testing.F) {
 	}
 	f.Add(body)
 	f.Add([]byte(`{"ek_tpm": "0x00", "aik_tpm": "00", "port": "1"}`))
+	f.Add([]byte(`{"iak_tpm": "` + good.AIKTPM + `", "idevid_tpm": "` + good.AIKTPM + `", "iak_cert": "` + cert + `", "idevid_cert": "` + cert + `", "iak_attest": "/1RDR4AX", "iak_sign": "ABQACwAA", "aik_tpm": "00"}`))
+	server, err := New(Options{CertStore: dir})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var request wire.RegisterRequest
 		if json.Unmarshal(body, &request) != nil {
@@ -37,6 +42,10 @@ func FuzzRegistration(f *testing.F) {
 		record, err := newRecord("agent", request)
 		if err == nil && (record.EKTPM == "" || record.AIKTPM == "") {
 			t.Error("a record without keys")
+		}
+		// Nobody can certify an AK with the IAK of a TPM that is not there.
+		if device, err := server.identity("agent", request); err == nil && device != nil {
+			t.Error("a device identity that is none")
 		}
 	})
 }
