@@ -301,6 +301,7 @@ type WarningKind string
 const (
 	WarnRegCount       WarningKind = "regcount"        // registered more than once: another TPM, or an impostor
 	WarnPushPayload    WarningKind = "push-payload"    // nothing of a payload is delivered in the push model
+	WarnPushNothing    WarningKind = "push-nothing"    // without a policy an agent of the push model is never attested
 	WarnPCROwner       WarningKind = "pcr-owner"       // a tpm_policy register belongs to another check
 	WarnUnsatisfiable  WarningKind = "unsatisfiable"   // no accepted bank can satisfy a tpm_policy entry
 	WarnExcludeAlone   WarningKind = "exclude-alone"   // excludes without a runtime policy have no effect

@@ -68,6 +68,11 @@ type checkedPolicies struct {
 	imaKeys string
 }
 
+// demandNothing says that the agent is held against nothing but its own quote.
+func (p checkedPolicies) demandNothing() bool {
+	return len(p.tpm.pcrs) == 0 && p.runtime == nil && p.runtimeName == "" && p.measuredBoot == nil && p.measuredBootName == ""
+}
+
 // tpmWire is the tpm_policy with its mask.
 func (p checkedPolicies) tpmWire() string { return p.tpm.wire(p.mask.Final) }
 

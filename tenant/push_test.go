@@ -107,3 +107,37 @@ func TestPushSwitches(t *testing.T) {
 		t.Error(a, b)
 	}
 }
+
+// TestPushWithoutPolicies: a verifier in push mode would never attest such an
+// agent, which is told in the new grammar; any policy at all silences it.
+func TestPushWithoutPolicies(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*AddRequest)
+		warned bool
+	}{
+		"nothing":                {func(*AddRequest) {}, true},
+		"an empty tpm_policy":    {func(r *AddRequest) { r.Policies.TPM = "{}" }, true},
+		"the old grammar":        {func(r *AddRequest) { r.Compat = true }, false},
+		"the pull model":         {func(r *AddRequest) { r.Push = false }, false},
+		"a register":             {func(r *AddRequest) { r.Policies.TPM = `{"23": "` + strings.Repeat("00", 32) + `"}` }, false},
+		"a measured-boot policy": {func(r *AddRequest) { r.Policies.MeasuredBootName = "boots" }, false},
+		"a runtime policy":       {func(r *AddRequest) { r.Policies.RuntimeName = "files" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, r := newWorld(t), goodAdd()
+			r.Push, r.Payload = true, PayloadInput{}
+			if test.change(&r); r.Push {
+				w.gone = true
+			}
+			_, err := w.tenant(t).Add(context.Background(), r)
+			if missing := new(NotFoundError); err != nil && !errors.As(err, &missing) { // the names are unknown
+				t.Fatal(err)
+			}
+			if got := w.warned(WarnPushNothing); got != test.warned {
+				t.Errorf("warned: %v", got)
+			}
+		})
+	}
+}

@@ -112,6 +112,10 @@ func (t *Tenant) check(p *plan) error {
 	if p.policies, err = t.checkPolicies(r.ID, r.Policies, r.AcceptHash, r.Compat, &p.notes); err != nil {
 		return err
 	}
+	if r.Push && !r.Compat && p.policies.demandNothing() {
+		p.notes.add(Warning{Kind: WarnPushNothing, ID: r.ID, Object: "policies", Text: "without any policy a verifier in push mode (7.14.3) asks the agent for no quote and never attests it",
+			Hint: "hold it against something: --runtime-policy, --mb-policy or --tpm-policy"})
+	}
 	if p.payload, err = t.sealPayload(r, &p.notes); err != nil {
 		return err
 	}
