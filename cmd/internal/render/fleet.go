@@ -156,7 +156,8 @@ func (m *Modern) attestationField(a *tenant.LastAttestation) Field {
 	if at != nil {
 		when = ", " + m.age(at.Unix()) + " (" + at.UTC().Format("2006-01-02 15:04:05 UTC") + ")"
 	}
-	f.Value = fmt.Sprintf("the %s: %s%s", ordinal(a.Number), Safe(a.Words()), when)
+	// The verifier counts from 0, as explain and its routes do.
+	f.Value = fmt.Sprintf("number %d: %s%s", a.Number-1, Safe(a.Words()), when)
 	switch a.Evaluation {
 	case "pass":
 		f.Tone = Good
@@ -164,22 +165,6 @@ func (m *Modern) attestationField(a *tenant.LastAttestation) Field {
 		f.Tone = Bad
 	}
 	return f
-}
-
-// ordinal is 1st, 2nd, 3rd, 4th, ….
-func ordinal(n int) string {
-	suffix := "th"
-	if n%100 < 11 || n%100 > 13 {
-		switch n % 10 {
-		case 1:
-			suffix = "st"
-		case 2:
-			suffix = "nd"
-		case 3:
-			suffix = "rd"
-		}
-	}
-	return fmt.Sprint(n) + suffix
 }
 
 // waitText says that a wait is over.
