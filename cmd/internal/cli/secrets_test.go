@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,7 +61,8 @@ func (s *secretBook) look(t *testing.T, labDir, output string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) < 100 {
+	// With -run Scripts/scenarios/NAME there are as many as that one makes.
+	if len(entries) < 100 && !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
 		t.Errorf("only %d calls were kept", len(entries))
 	}
 	var calls []string
