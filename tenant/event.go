@@ -237,8 +237,12 @@ type PolicyAnswer struct {
 // Downloading: a policy or key is fetched from a URL.
 type Downloading struct{ What, URL string }
 
-// SignatureVerified: the DSSE signature of a policy is good.
-type SignatureVerified struct{ Name string }
+// SignatureVerified: the DSSE signature of a policy, or the detached one of a
+// key file (Key), is good.
+type SignatureVerified struct {
+	Name string
+	Key  bool
+}
 
 // SignatureRefused: the signature of a policy (Envelope) or of a key file is
 // not good; the error that follows says so too.

@@ -227,8 +227,9 @@ func (c policyCheck) keySignature(key KeyInput) error {
 	if err != nil {
 		c.notes.add(SignatureRefused{Name: key.Key.Name, Err: err})
 		return &InvalidError{Kind: InvalidSignature, Object: object, Err: err, Cause: "signature " + key.Signature.Name + " is refused: " + err.Error(),
-			Classic: "signature verification failed comparing " + key.Key.Name}
+			Classic: fmt.Sprintf("IMA file signing key signature verification failed for %q against signature %q using key %q", key.Key.Name, key.Signature.Name, key.SignatureKey.Name)}
 	}
+	c.notes.add(SignatureVerified{Name: key.Key.Name, Key: true})
 	return nil
 }
 

@@ -199,9 +199,14 @@ func policyTests(t *testing.T) []policyTest {
 				t.Errorf("keyring %s, mask %+v", p.imaKeys, p.mask)
 			}
 		}},
-		{name: "signed IMA key", in: PolicyInput{IMAKeys: []KeyInput{{Key: *rsa, Signature: &Input{Name: "s", Content: sig}, SignatureKey: &Input{Name: "k", Content: sigKey}}}}},
+		{name: "signed IMA key", in: PolicyInput{IMAKeys: []KeyInput{{Key: *rsa, Signature: &Input{Name: "s", Content: sig}, SignatureKey: &Input{Name: "k", Content: sigKey}}}}, hold: func(t *testing.T, _ checkedPolicies, n notes) {
+			if !slices.Contains(n, Event(SignatureVerified{Name: rsa.Name, Key: true})) {
+				t.Errorf("notes %v", n)
+			}
+		}},
 		{name: "IMA key that is none", in: PolicyInput{IMAKeys: []KeyInput{{Key: *good}}}, modern: InvalidKeyFile, classic: InvalidKeyFile},
-		{name: "IMA key, signature of another file", in: PolicyInput{IMAKeys: []KeyInput{{Key: *key, Signature: &Input{Name: "s", Content: sig}, SignatureKey: &Input{Name: "k", Content: sigKey}}}}, modern: InvalidSignature, classic: InvalidSignature},
+		{name: "IMA key, signature of another file", in: PolicyInput{IMAKeys: []KeyInput{{Key: *key, Signature: &Input{Name: "s", Content: sig}, SignatureKey: &Input{Name: "k", Content: sigKey}}}}, modern: InvalidSignature, classic: InvalidSignature,
+			text: `IMA file signing key signature verification failed for "` + key.Name + `" against signature "s" using key "k"`},
 		{name: "IMA key, signature without key", in: PolicyInput{IMAKeys: []KeyInput{{Key: *rsa, Signature: &Input{Name: "x.sig"}}}}, modern: InvalidSignature, classic: InvalidSignature, text: "A gpg key is missing for key signature file 'x.sig'"},
 		{name: "IMA key, key without signature", in: PolicyInput{IMAKeys: []KeyInput{{Key: *rsa, SignatureKey: key}}}, modern: InvalidSignature, classic: InvalidSignature},
 	}

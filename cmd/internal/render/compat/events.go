@@ -146,6 +146,10 @@ func (r *Renderer) policyEvent(e tenant.Event) {
 		r.download = e
 		r.tenant.Info("Downloading " + downloaded(e.What) + " from " + e.URL)
 	case tenant.SignatureVerified:
+		if e.Key {
+			r.tenant.Info("Signature verification on " + e.Name + " was successful")
+			return
+		}
 		r.ima.Info("Runtime policy passed DSSE signature verification")
 	case tenant.SignatureRefused:
 		text := "Unable to verify signature: "

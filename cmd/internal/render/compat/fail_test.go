@@ -264,6 +264,7 @@ func TestOtherEvents(t *testing.T) {
 		{tenant.EKUnchecked{ID: id}, []string{"keylime.tenant - WARNING - DANGER: EK cert checking is disabled and no additional checks on EKs have been specified with ek_check_script option for " + a + ". Keylime is not secure!!"}},
 		{tenant.EKSkipped{Path: "/s/a.pem", Err: errors.New("asn1: structure error: x")}, []string{"keylime.cert_utils - WARNING - Ignoring certificate file /s/a.pem: asn1: structure issue: x"}},
 		{tenant.Stopped{ID: id}, []string{"keylime.tenant - INFO - " + a + " stopped"}},
+		{tenant.SignatureVerified{Name: "x509.pem", Key: true}, []string{"keylime.tenant - INFO - Signature verification on x509.pem was successful"}},
 		{tenant.SignatureRefused{Envelope: true, Err: errors.New("no valid signature found")}, []string{"keylime.signing - WARNING - Unable to verify DSSE envelope: no valid signature found"}},
 		{tenant.SignatureRefused{Err: errors.New("bad")}, []string{"keylime.signing - WARNING - Unable to verify signature: bad"}},
 		{tenant.Warning{Kind: tenant.WarnDefaultID, ID: id, Text: "x"}, []string{"keylime.tenant - WARNING - Using default UUID " + id}},
