@@ -52,7 +52,7 @@ check-generated: generate
 
 ci: lint test race interop ## what .ci/run runs
 
-TOOLS := create_mb_refstate create_runtime_policy create_runtime_policy.sh ek-openssl-verify keylime-policy keylime_attest keylime_ca \
+TOOLS := create_allowlist create_allowlist.sh create_mb_refstate create_runtime_policy create_runtime_policy.sh ek-openssl-verify keylime-policy keylime_attest keylime_ca \
 	keylime_convert_runtime_policy keylime_create_policy keylime_oneshot_attestation keylime_sign_runtime_policy keylime_upgrade_config keylime_userdata_encrypt
 
 install: build ## binary, the names of the old tools, completions and man pages under DESTDIR/PREFIX

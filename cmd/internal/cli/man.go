@@ -172,6 +172,8 @@ func oldTools() []oldTool {
 	return []oldTool{
 		{"create_mb_refstate", "make a measured-boot policy of a boot log", [][]string{help},
 			"create_mb_refstate /sys/kernel/security/tpm0/binary_bios_measurements refstate.json"},
+		{allowlistScriptBare, "make an allowlist of the running machine", [][]string{help}, "create_allowlist -h sha256sum -o allowlist.txt"},
+		{allowlistScript, "make an allowlist of the running machine", [][]string{help}, "create_allowlist.sh -h sha256sum -o allowlist.txt"},
 		{runtimeScriptBare, "make a runtime policy of the running machine", [][]string{help}, "create_runtime_policy -a sha256sum -o ./policy.json"},
 		{runtimeScript, "make a runtime policy of the running machine", [][]string{help},
 			"create_runtime_policy.sh -a sha256sum -o ./policy.json\n" +

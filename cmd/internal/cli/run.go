@@ -21,6 +21,8 @@ import (
 // tool and returns its exit code.
 func companions() map[string]func(ctx context.Context, a *app, args []string) int {
 	return map[string]func(context.Context, *app, []string) int{
+		allowlistScript:                  allowlistScriptTool,
+		allowlistScriptBare:              allowlistScriptTool,
 		"create_mb_refstate":             mbRefstateTool,
 		runtimeScript:                    runtimeScriptTool,
 		runtimeScriptBare:                runtimeScriptTool,

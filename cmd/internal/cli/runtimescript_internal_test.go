@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +89,7 @@ func TestRuntimeScriptRequest(t *testing.T) {
 		{"no directory of RAM disks", "-a sha256sum -y none -x " + dir + "/nowhere", 0, "no directory " + dir + "/nowhere", "", nil, ""},
 		{"aggregate", "-a sha256sum -y " + list, 0, "", "", nil, ""},
 		{"aggregate of another hash", "-y " + list, 1, "Use option -a sha256sum", "", nil, ""},
-		{"aggregate of no hash that is known", "-y " + md5, 1, "use option -y none", "", nil, ""},
+		{"aggregate of no hash that is known", "-y " + md5, 1, "Use option -y none to leave it out", "", nil, ""},
 		{"list without aggregate", "-a sha256sum -y " + wrong, 1, "not boot_aggregate", "", nil, ""},
 		{"no list", "-y " + dir + "/nowhere", 1, "Use option -y none", "", nil, ""},
 		{"empty list", "-y /dev/null", 1, "empty", "", nil, ""},
@@ -219,5 +220,51 @@ func TestRuntimeScriptWhole(t *testing.T) {
 	code, out = call(t.Context(), "-o", filepath.Join(dir, "no/such/p.json"), "-x", "none", "-y", "none", "-z", dir)
 	if code != 1 || !strings.Contains(out, "no such") {
 		t.Errorf("%d\n%s", code, out)
+	}
+}
+
+// TestAllowlistScript: create_allowlist.sh, whose -h is no help.
+func TestAllowlistScript(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	call := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		a := newApp(append([]string{allowlistScript}, args...), nil, Streams{In: strings.NewReader(""), Out: &out, Err: &out})
+		return a.run(t.Context()), out.String()
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"", 1, "No arguments provided"},
+		{"-h sha256sum", 1, "Missing argument for -o"},
+		{"-o p -h md5sum", 1, "Invalid hash function argument"},
+		{"-h", 0, "Usage: create_allowlist.sh -o FILE"},
+		{"--help", 0, "policy create runtime"},
+	} {
+		if code, out := call(strings.Fields(c.args)...); code != c.code || !strings.Contains(out, c.says) {
+			t.Errorf("%q: %d\n%s", c.args, code, out)
+		}
+	}
+	s := &runtimeScriptCall{app: newApp([]string{allowlistScript}, nil, Streams{Out: io.Discard, Err: io.Discard}), algo: "sha1sum", hashOption: "-h"}
+	if _, ended := s.parseAllowlist([]string{"-ofile", "-hsha512sum", "-x"}); ended || s.algo != "sha512sum" || filepath.Base(s.output) != "file" || !filepath.IsAbs(s.output) {
+		t.Errorf("%+v", s)
+	}
+	// What it writes of a tree, boot_aggregate first.
+	must(t, os.MkdirAll(filepath.Join(dir, "tree/var"), 0o755))
+	for _, name := range []string{"tree/var/f", "tree/mntx", "tree/proc"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o644))
+	}
+	s = newAllowlistScript(newApp([]string{allowlistScript}, nil, Streams{Out: io.Discard, Err: io.Discard}))
+	s.rootfs, s.disks, s.aggregate = filepath.Join(dir, "tree"), nothingWord, "../../../testdata/evidence/sb-on/ima_ascii.txt"
+	list := filepath.Join(dir, "allowlist.txt")
+	if code := s.makeAllowlist(t.Context(), []string{"-o", list, "-h", "sha256sum"}); code != 0 {
+		t.Fatal(code)
+	}
+	text, err := os.ReadFile(list)
+	lines := strings.Split(string(text), "\n")
+	if err != nil || !strings.HasSuffix(lines[0], "  boot_aggregate") || os.Geteuid() == 0 && (len(lines) != 3 || !strings.HasSuffix(lines[1], "tree/var/f")) {
+		t.Errorf("%v\n%s", err, text)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/keylime/keylime-tenant/cmd/internal/classic"
+	"github.com/keylime/keylime-tenant/policy/runtime"
 	"github.com/keylime/keylime-tenant/policy/runtime/source"
 )
 
@@ -48,21 +49,27 @@ func runtimeScriptTool(ctx context.Context, a *app, args []string) int {
 	if err != nil {
 		return s.fail("%v", err)
 	}
+	return s.make(ctx, out, request, (*runtime.Policy).Marshal, "Done, new runtime policy file present at %s. Use it: keylime_tenant -c add --runtime-policy %s ...")
+}
+
+// make hashes what is asked for and writes it in a form; done says so, with two
+// places for the name of the file.
+func (s *runtimeScriptCall) make(ctx context.Context, out string, request source.Request, form func(*runtime.Policy) []byte, done string) int {
 	s.announce("hashing the files of %s with %s", s.rootfs, s.algo)
-	p, err := a.collect(ctx, request, func(text string) { s.announce("WARNING: %s", text) })
+	p, err := s.collect(ctx, request, func(text string) { s.announce("WARNING: %s", text) })
 	var input *source.InputError
 	switch {
 	case errors.As(err, &input) && input.Source == source.RAMDisk:
-		return s.fail("%v: nothing written. Use option -x %s to leave RAM disks out, or -x with another directory", err, nothingWord)
+		return s.fail("%v: nothing written. %s -x %s to leave RAM disks out, or -x with another directory", err, s.use, nothingWord)
 	case err != nil && ctx.Err() == nil:
 		return s.fail("%v: nothing written", err)
 	case err != nil:
 		return s.fail("%v", err)
 	}
-	if err := a.writeFile(out, p.Marshal(), 0o644); err != nil {
+	if err := s.writeFile(out, form(p), 0o644); err != nil {
 		return s.fail("%v", err)
 	}
-	s.announce("Done, new runtime policy file present at %s. Use it: keylime_tenant -c add --runtime-policy %s ...", out, out)
+	s.announce(done, out, out)
 	return exitOK
 }
 
@@ -80,12 +87,17 @@ type runtimeScriptCall struct {
 	dir string
 
 	output, algo, disks, aggregate, rootfs, excludes, skip string
+	// hashOption is the option that names the hash, neverHashed a pattern of the
+	// entries of the root directory that are left out.
+	hashOption, neverHashed string
+	// use begins an advice to take an option that only create_runtime_policy.sh has.
+	use string
 }
 
 func newRuntimeScript(a *app) *runtimeScriptCall {
 	a.old, a.verb = &classic.Call{Verb: runtimeScript}, runtimeScript
 	return &runtimeScriptCall{app: a, dir: runtimeScriptDir, algo: "sha1sum", disks: runtimeScriptDisks, aggregate: kernelList,
-		rootfs: "/", excludes: nothingWord, skip: nothingWord}
+		rootfs: "/", excludes: nothingWord, skip: nothingWord, hashOption: "-a", neverHashed: neverHashed, use: "Use option"}
 }
 
 // announce writes a message in the script's shape.
@@ -150,15 +162,23 @@ func (s *runtimeScriptCall) parse(args []string) (code int, ended bool) {
 		}
 		*known[at].value = value
 	}
-	if !slices.ContainsFunc(scriptHashes(), func(h scriptHash) bool { return h.program == s.algo }) {
-		fmt.Fprintf(s.out(), "Invalid hash function argument: %q, pick from \"sha1sum sha256sum sha512sum\"\n", s.algo)
-		return exitFailure, true
+	if code, ended := s.checkAlgo(); ended {
+		return code, true
 	}
 	if s.output == "" {
 		fmt.Fprint(s.out(), s.usage())
 		return exitFailure, true
 	}
 	return exitOK, false
+}
+
+// checkAlgo refuses a program that is none of the three.
+func (s *runtimeScriptCall) checkAlgo() (code int, ended bool) {
+	if slices.ContainsFunc(scriptHashes(), func(h scriptHash) bool { return h.program == s.algo }) {
+		return exitOK, false
+	}
+	fmt.Fprintf(s.out(), "Invalid hash function argument: %q, pick from \"sha1sum sha256sum sha512sum\"\n", s.algo)
+	return exitFailure, true
 }
 
 // neverHashed are the words that keep an entry of the root directory out, as
@@ -168,14 +188,14 @@ const neverHashed = `\b(sys|run|proc|lost\+found|dev|media|snap|mnt|var|tmp)\b`
 // request turns the options into a request.
 func (s *runtimeScriptCall) request() (r source.Request, code int) {
 	at := slices.IndexFunc(scriptHashes(), func(h scriptHash) bool { return h.program == s.algo })
-	never := regexp.MustCompile(neverHashed)
+	never := regexp.MustCompile(s.neverHashed)
 	r = source.Request{
 		Algorithm: scriptHashes()[at].algorithm, Links: true, AllFileSystems: true, Now: s.now(),
 		// The script lists names without a dot in front.
 		Top: func(name string) bool { return !strings.HasPrefix(name, ".") && !never.MatchString(name) },
 	}
 	if s.algo == "sha1sum" {
-		s.announce("WARNING: SHA-1, which -a sha1sum and no -a at all mean, does not protect against forged files; -a sha256sum does, if the kernel measures with it")
+		s.announce("WARNING: SHA-1, which %[1]s sha1sum and no %[1]s at all mean, does not protect against forged files; %[1]s sha256sum does, if the kernel measures with it", s.hashOption)
 	}
 	root, err := filepath.Abs(s.rootfs)
 	if err != nil {
@@ -223,14 +243,14 @@ func (s *runtimeScriptCall) bootAggregate(r *source.Request) (code int) {
 	}
 	digest, algorithms, err := source.BootAggregate(s.aggregate)
 	if err != nil {
-		return s.fail("%v. Use option -y %s to make a policy without it", err, nothingWord)
+		return s.fail("%v. %s -y %s to make a policy without it", err, s.use, nothingWord)
 	}
 	if !slices.Contains(algorithms, r.Algorithm) {
 		has := fmt.Sprintf("a hash of %d hexadecimal digits", len(digest))
-		advice := "None of the three programs makes such: use option -y " + nothingWord
+		advice := "None of the three programs makes such. " + s.use + " -y " + nothingWord + " to leave it out"
 		for _, h := range scriptHashes() {
 			if slices.Contains(algorithms, h.algorithm) {
-				has, advice = h.program, "Use option -a "+h.program
+				has, advice = h.program, "Use option "+s.hashOption+" "+h.program
 			}
 		}
 		return s.fail("the \"boot aggregate\" in %s was calculated with %s, but files would be with %s. %s", s.aggregate, has, s.algo, advice)
