@@ -120,18 +120,20 @@ func (t *treeWalk) run(ctx context.Context) ([]entry, error) {
 		}
 		return t.send(ctx, result{settled: true})
 	})
-	workers, ctx2 := errgroup.WithContext(ctx)
 	n := t.workers
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
 	for range n {
-		workers.Go(func() error { return t.work(ctx2) })
+		group.Go(func() error { return t.work(ctx) })
 	}
-	group.Go(func() error {
+	// Only when nobody is left who sends, the lister among them, may this close:
+	// at an interrupt, all workers can be gone before it.
+	var err error
+	go func() {
 		defer close(t.results)
-		return workers.Wait()
-	})
+		err = group.Wait()
+	}()
 	var entries []entry
 	searching := true
 	for r := range t.results {
@@ -150,7 +152,7 @@ func (t *treeWalk) run(ctx context.Context) ([]entry, error) {
 			t.move("tree", 0, -1, 0, searching)
 		}
 	}
-	if err := group.Wait(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.path, b.path) })
@@ -236,9 +238,14 @@ func (t *treeWalk) work(ctx context.Context) error {
 			r.warning = fmt.Sprintf("file %q is left out: a policy cannot hold its name, which is not UTF-8", path)
 		default:
 			h.Reset()
-			if _, err = io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buffer); err != nil {
+			_, err = io.CopyBuffer(struct{ io.Writer }{h}, interruptible{ctx, f}, buffer)
+			switch {
+			case ctx.Err() != nil: // which is no reason to leave the file out
+				f.Close()
+				return ctx.Err()
+			case err != nil:
 				r.warning = "file " + path + " is left out: " + reason(err)
-			} else {
+			default:
 				r = result{entry: entry{key, hex.EncodeToString(h.Sum(nil))}, size: size, ok: true}
 			}
 		}
@@ -250,4 +257,18 @@ func (t *treeWalk) work(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// interruptible is a reader that ends with its context: a file may be as large
+// as a disk.
+type interruptible struct {
+	ctx context.Context // of the walk, which the reader does not outlive
+	in  io.Reader
+}
+
+func (r interruptible) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.in.Read(p)
 }
