@@ -109,7 +109,11 @@ func (s *Server) pushRoute(w http.ResponseWriter, r *http.Request, path []string
 	default:
 		return reply{code: http.StatusNotFound}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	limit := int64(maxBody)
+	if path[0] == "sessions" { // of anybody, and what they name is kept
+		limit = maxSessionBody
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		return reply{code: http.StatusBadRequest}
 	}

@@ -124,11 +124,11 @@ func TestPushSession(t *testing.T) {
 			t.Errorf("%s: %d", name, a.code)
 		}
 	}
-	id, _ = v.open()
 	for name, request := range map[string]struct {
 		wire.SessionRequest
 		code int
 	}{"no id": {wire.SessionRequest{}, 400}, "another id": {wire.SessionRequest{AgentID: "b"}, 400}, "no proof": {wire.SessionRequest{AgentID: "a"}, 401}} {
+		id, _ := v.open() // each its own: one that has failed is gone
 		if a := v.call("PATCH", "/sessions/"+id, "", wire.ResourceSession, request.SessionRequest); a.code != request.code {
 			t.Errorf("%s: %d", name, a.code)
 		}

@@ -69,12 +69,15 @@ func (s *Server) openSession(r *http.Request, body []byte) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions.forgetOld(now)
-	for key, limit := range map[string]int{"ip:" + addressOf(r): s.o.SessionLimit * sessionsPerAddress / sessionsPerAgent, "agent:" + request.AgentID: s.o.SessionLimit} {
-		if wait := s.sessions.tooOften(key, limit, now); wait > 0 {
-			refusal := sessionError(http.StatusTooManyRequests, "Rate limit exceeded. Please try again later.")
-			refusal.header = map[string]string{"Retry-After": strconv.Itoa(int(math.Ceil(wait.Seconds())))}
-			return refusal
-		}
+	// The address first: what it asks for in vain is not counted for an agent.
+	wait := s.sessions.tooOften("ip:"+addressOf(r), s.o.SessionLimit*sessionsPerAddress/sessionsPerAgent, now)
+	if wait == 0 {
+		wait = s.sessions.tooOften("agent:"+request.AgentID, s.o.SessionLimit, now)
+	}
+	if wait > 0 {
+		refusal := sessionError(http.StatusTooManyRequests, "Rate limit exceeded. Please try again later.")
+		refusal.header = map[string]string{"Retry-After": strconv.Itoa(int(math.Ceil(wait.Seconds())))}
+		return refusal
 	}
 	n := &session{id: hex.EncodeToString(id), agent: request.AgentID, challenge: challenge, created: now, ends: now.Add(challengeLife)}
 	s.sessions.open[n.id] = n

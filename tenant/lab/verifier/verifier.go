@@ -44,6 +44,9 @@ import (
 // maxBody bounds a request's body in bytes (upstream's max_upload_size).
 const maxBody = 100 << 20
 
+// maxSessionBody is that of questions for sessions, in bytes.
+const maxSessionBody = 64 << 10
+
 // The defaults of Options.
 const (
 	defaultInterval = 2 * time.Second
