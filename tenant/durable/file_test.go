@@ -121,16 +121,19 @@ func TestFileDamage(t *testing.T) {
 		want       []string
 		incomplete bool
 	}{
-		"empty":           {"", nil, false},
-		"being written":   {line(10, "one") + "20--b25l", []string{"10: one"}, true},
-		"without parting": {"10--b25l\n20--dHdv\n", []string{"10: one", "20: two"}, false},
-		"blank lines":     {"\n" + line(10, "one") + "\n\r\n", []string{"10: one"}, false},
-		"CRLF":            {"10--b25l\r\n----\r\n", []string{"10: one"}, false},
-		"no time":         {line(10, "one") + "b25l\n----\n", []string{"10: one", "10: the line does not begin with a time in seconds and two dashes"}, false},
-		"time too large":  {"999999999999--b25l\n", []string{"0: the line does not begin with a time in seconds and two dashes"}, false},
-		"negative":        {"-1--b25l\n", []string{"0: the line does not begin with a time in seconds and two dashes"}, false},
-		"not base64":      {"10--b2*l\n----\n", []string{"10: the record is not base64"}, false},
-		"long line":       {line(10, strings.Repeat("x", 600000)) + line(20, "two"), []string{"10: " + strings.Repeat("x", 600000), "20: two"}, false},
+		"empty":                  {"", nil, false},
+		"being written":          {line(10, "one") + "20--b25l", []string{"10: one"}, true},
+		"whole, without its end": {line(10, "one") + "20--" + base64.StdEncoding.EncodeToString([]byte(`{"a":1}`)), []string{"10: one", `20: {"a":1}`}, false},
+		"cut at a byte":          {line(10, "one") + "20--" + base64.StdEncoding.EncodeToString([]byte(`{"a":123}`))[:8], []string{"10: one"}, true},
+		"a number":               {"20--" + base64.StdEncoding.EncodeToString([]byte("123")), nil, true},
+		"without parting":        {"10--b25l\n20--dHdv\n", []string{"10: one", "20: two"}, false},
+		"blank lines":            {"\n" + line(10, "one") + "\n\r\n", []string{"10: one"}, false},
+		"CRLF":                   {"10--b25l\r\n----\r\n", []string{"10: one"}, false},
+		"no time":                {line(10, "one") + "b25l\n----\n", []string{"10: one", "10: the line does not begin with a time in seconds and two dashes"}, false},
+		"time too large":         {"999999999999--b25l\n", []string{"0: the line does not begin with a time in seconds and two dashes"}, false},
+		"negative":               {"-1--b25l\n", []string{"0: the line does not begin with a time in seconds and two dashes"}, false},
+		"not base64":             {"10--b2*l\n----\n", []string{"10: the record is not base64"}, false},
+		"long line":              {line(10, strings.Repeat("x", 600000)) + line(20, "two"), []string{"10: " + strings.Repeat("x", 600000), "20: two"}, false},
 	} {
 		store := open(t, durable.Options{URL: directory(t, map[string]string{"_attestation_a.json": test.content})})
 		log, err := store.Log(t.Context(), durable.Attestations, "a")

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +41,8 @@ const (
 )
 
 // indexFile finds the records of a file. size bounds it, since servers may go on
-// writing. A last line without its end is one that is being written.
+// writing. A last line without its end is one that is being written, unless it
+// holds a whole record: tools that cut records out of a file often leave it so.
 func indexFile(ctx context.Context, file io.ReaderAt, size int64) (*fileLog, error) {
 	l := &fileLog{r: file, damage: map[int]string{}, close: func() error { return nil }}
 	r := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), indexBuffer)
@@ -56,12 +58,28 @@ func indexFile(ctx context.Context, file io.ReaderAt, size int64) (*fileLog, err
 			return nil, fmt.Errorf("reading records: %w", err)
 		}
 		if err != nil {
-			l.incomplete = length > 0
+			if length > 0 && length <= MaxRecord && wholeRecord(file, at, length) {
+				l.add(head, at, length, latest)
+			} else {
+				l.incomplete = length > 0
+			}
 			return l, nil
 		}
 		latest = l.add(head, at, length, latest)
 		at += length
 	}
+}
+
+// wholeRecord tells whether a line holds a record to its last brace. What is cut
+// off within is no JSON.
+func wholeRecord(file io.ReaderAt, at, length int64) bool {
+	line := make([]byte, length)
+	if n, err := file.ReadAt(line, at); n != len(line) || err != nil && !errors.Is(err, io.EOF) {
+		return false
+	}
+	_, record, found := bytes.Cut(line, []byte(recordMark))
+	data, err := decodeBase64(record)
+	return found && err == nil && bytes.HasPrefix(data, []byte{'{'}) && json.Valid(data)
 }
 
 // readLine reads to the end of a line and returns its beginning and its length

@@ -204,6 +204,9 @@ func (t *attestCall) see(id string, r tenant.ReplayedRecord, c *attestClock) boo
 		t.infof(`---------- Agent %s was in "attested" state at %s (TPM delta: %d)`, id, r.Stamp, c.delta)
 		return true
 	}
+	for _, reason := range attestReasons(r.Findings) {
+		t.record(reason.logger, reason.level, reason.text)
+	}
 	first := r.Findings[0]
 	event := first.EventID
 	if event == "" {

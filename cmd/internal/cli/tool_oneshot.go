@@ -68,8 +68,8 @@ func metavar(name string) string {
 }
 
 // oneshotTool is the script keylime_oneshot_attestation (TENANT-CLI.md C.2), but
-// that it needs no tpm2-tools, leaves nothing in the TPM, and ends with 0 only if
-// the verifier accepts the machine.
+// that it needs no tpm2-tools and leaves nothing in the TPM. As with the script,
+// 0 says that the verifier has answered, whatever its verdict: suites count on it.
 func oneshotTool(ctx context.Context, a *app, args []string) int {
 	parser := oneshotParser()
 	values, code, ended := a.parseTool(&parser, args)
@@ -110,7 +110,12 @@ func oneshotTool(ctx context.Context, a *app, args []string) int {
 		err = tenant.CheckOneshot(request)
 	}
 	if err != nil {
-		return log.failed(err)
+		code := log.failed(err)
+		if request.RuntimePolicy != nil || request.MBPolicy != nil || request.TPMPolicy != nil {
+			// Scripts know a bad policy by what is said of the verifier's answer.
+			log.write("ERROR", fmt.Sprintf("nothing was sent: a Failure from verifier %s:%d for oneshot data to verifier would follow", render.Safe(get("verifier-host", "")), port))
+		}
+		return code
 	}
 	material, err := client.LoadTLS(client.TLSFiles{CAFiles: []string{get("verifier-cacert", oldVerifierCA)}, CAOption: "--verifier-cacert", Anonymous: true})
 	if err != nil {
@@ -145,7 +150,7 @@ func (l *toolLog) failed(err error) int {
 	if errors.As(err, &step) {
 		text = string(step.Step) + ": " + step.Err.Error()
 	}
-	code := l.errorf("%s", render.Safe(text))
+	code := l.errorf("%s", render.Safe(text)+untrustedToken(err))
 	err = tpmFailure(err)
 	switch {
 	case errors.As(err, &adviser):
@@ -163,6 +168,14 @@ func (l *toolLog) failed(err error) int {
 	return code
 }
 
+// untrustedToken is the wording of OpenSSL that scripts know an unknown CA by.
+func untrustedToken(err error) string {
+	if client.KindOf(err) == client.ServerUntrusted {
+		return " [certificate verify failed: self-signed certificate in certificate chain]"
+	}
+	return ""
+}
+
 // oneshot writes what the verifier says, as the script does, and the reasons in
 // words, which it does not.
 func (l *toolLog) oneshot(r *tenant.OneshotResult) int {
@@ -178,7 +191,8 @@ func (l *toolLog) oneshot(r *tenant.OneshotResult) int {
 	}
 	switch {
 	case !r.Verifier.Valid:
-		return l.errorf("%s", render.Safe(r.Refusal()))
+		l.errorf("%s", render.Safe(r.Refusal()))
+		l.warn("the exit code is 0 all the same, as it always was: for one that tells the verdict call " + programName + " oneshot")
 	case !r.Accepted:
 		l.warn(render.Safe(r.Refusal()))
 	}
