@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,8 @@ const (
 	// MSSIM is the simulator of the TPM reference code: commands in frames, and
 	// a second port, the next one, that switches it on.
 	MSSIM Scheme = "mssim"
+	// TABRMD is tpm2-abrmd, a resource manager in user space, over D-Bus.
+	TABRMD Scheme = "tabrmd"
 )
 
 // The defaults of addresses. The resource manager comes first: it keeps the
@@ -29,6 +32,7 @@ const (
 	rawDevice     = "/dev/tpm0"
 	emulatorHost  = "localhost"
 	emulatorPort  = 2321
+	abrmdName     = "com.intel.tss2.Tabrmd"
 )
 
 // Address says where a TPM is.
@@ -36,8 +40,11 @@ type Address struct {
 	Scheme Scheme
 	// Path is that of the device, or of a socket; "" where Host and Port count.
 	Path string
+	// Host is a host, or the name of a resource manager on its bus.
 	Host string
 	Port int
+	// Session says that the bus is that of the session, not of the system.
+	Session bool
 }
 
 // String is the spelling that [ParseAddress] reads.
@@ -47,6 +54,10 @@ func (a Address) String() string {
 		return string(a.Scheme) + ":" + a.Path
 	case a.Path != "":
 		return string(a.Scheme) + ":path=" + a.Path
+	case a.Scheme == TABRMD && a.Session:
+		return "tabrmd:bus_type=session,bus_name=" + a.Host
+	case a.Scheme == TABRMD:
+		return "tabrmd:bus_name=" + a.Host
 	}
 	return fmt.Sprintf("%s:host=%s,port=%d", a.Scheme, a.Host, a.Port)
 }
@@ -57,13 +68,15 @@ func Defaults() []Address {
 }
 
 // ParseAddress reads an address in the spelling of TPM2TOOLS_TCTI: device:PATH,
-// swtpm:path=PATH, swtpm:host=HOST,port=PORT, mssim:host=HOST,port=PORT. What
-// is left out has the default of tpm2-tools: /dev/tpmrm0, localhost, 2321. A
-// path alone is that of a device. Errors are of kind [BadAddress].
+// swtpm:path=PATH, swtpm:host=HOST,port=PORT, mssim:host=HOST,port=PORT,
+// tabrmd:bus_name=NAME,bus_type=system|session. What is left out has the default
+// of tpm2-tools: /dev/tpmrm0, localhost, 2321, com.intel.tss2.Tabrmd on the bus
+// of the system. A path alone is that of a device. Errors are of kind
+// [BadAddress].
 func ParseAddress(text string) (Address, error) {
 	bad := func(format string, args ...any) (Address, error) {
 		return Address{}, &Error{Kind: BadAddress, TPM: text, Err: fmt.Errorf(format, args...),
-			Hint: "write device:/dev/tpmrm0, swtpm:path=SOCKET, swtpm:host=HOST,port=PORT or mssim:host=HOST,port=PORT"}
+			Hint: "write device:/dev/tpmrm0, swtpm:path=SOCKET, swtpm:host=HOST,port=PORT, mssim:host=HOST,port=PORT or tabrmd:"}
 	}
 	if filepath.IsAbs(text) {
 		return Address{Scheme: Device, Path: text}, nil
@@ -77,8 +90,8 @@ func ParseAddress(text string) (Address, error) {
 		}
 		return a, nil
 	case SWTPM, MSSIM:
-	case "tabrmd":
-		return bad("the resource manager in user space is not spoken to: the kernel has one")
+	case TABRMD:
+		return parseAbrmd(rest, bad)
 	default:
 		return bad("%.40q is no way to a TPM that is known here", name)
 	}
@@ -121,6 +134,27 @@ func ParseAddress(text string) (Address, error) {
 	}
 	return a, nil
 }
+
+// parseAbrmd reads what follows tabrmd: in an address.
+func parseAbrmd(rest string, bad func(string, ...any) (Address, error)) (Address, error) {
+	a := Address{Scheme: TABRMD, Host: abrmdName}
+	for _, pair := range strings.Split(rest, ",") {
+		key, value, _ := strings.Cut(pair, "=")
+		switch {
+		case pair == "":
+		case key == "bus_name" && busName.MatchString(value) && len(value) <= 255:
+			a.Host = value
+		case key == "bus_type" && (value == "system" || value == "session"):
+			a.Session = value == "session"
+		default:
+			return bad("%.60q: only bus_name=NAME and bus_type=system or session are known", pair)
+		}
+	}
+	return a, nil
+}
+
+// busName is a well-known name on a bus (D-Bus specification, Valid Names).
+var busName = regexp.MustCompile(`^[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+$`)
 
 // dialed is network and address for a dialer; next is the distance from the
 // port, for the second channel of a simulator.

@@ -29,7 +29,7 @@ func TestParseAddress(t *testing.T) {
 			t.Errorf("%v is read as %v, %v", a, again, err)
 		}
 	}
-	for _, text := range []string{"", "tabrmd", "tabrmd:bus_type=session", "cmd:nc", "dev/tpm0", "swtpm:/run/s", "swtpm:path=", "swtpm:port=0", "swtpm:port=x", "swtpm:port=70000",
+	for _, text := range []string{"", "tabrmd:bus_type=other", "tabrmd:bus_name=", "tabrmd:bus_name=a", "tabrmd:bus_name=a/b.c", "tabrmd:path=/x", "cmd:nc", "dev/tpm0", "swtpm:/run/s", "swtpm:path=", "swtpm:port=0", "swtpm:port=x", "swtpm:port=70000",
 		"swtpm:path=/a,host=b", "swtpm:path=/a,port=1", "swtpm:colour=red", "mssim:port=65535"} {
 		a, err := ParseAddress(text)
 		if known := new(Error); !errors.As(err, &known) || known.Kind != BadAddress || known.Hint == "" {

@@ -83,6 +83,9 @@ func ofSystem(a Address, err error) *Error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):
 		e.Kind = Absent
 		e.Hint = "does the emulator run? Its path is that of the socket for commands: swtpm socket --server type=unixio,path=PATH"
+		if a.Scheme == TABRMD {
+			e.Hint = "does the bus run? device:" + managedDevice + " needs none"
+		}
 		if a.Scheme == Device {
 			e.Hint = "is there a TPM 2.0, switched on in the firmware's setup? --tpm, or TPM2TOOLS_TCTI, names another one"
 		}
@@ -90,6 +93,8 @@ func ofSystem(a Address, err error) *Error {
 		e.Kind, e.Hint = Forbidden, "root may use it, and members of the group that owns it (often tss)"
 	case errors.Is(err, syscall.EBUSY):
 		e.Kind, e.Hint = Occupied, "another program has it; "+managedDevice+" can be shared"
+	case a.Scheme == TABRMD:
+		e.Hint = "does tpm2-abrmd run, on this bus? device:" + managedDevice + " needs none"
 	case a.Scheme != Device:
 		e.Hint = "does the emulator run, and is nobody else connected to it?"
 	}

@@ -31,20 +31,30 @@ func (t *TPM) Name() string { return t.name }
 // Close ends the connection.
 func (t *TPM) Close() error { return t.link.Close() }
 
+// Buses are addresses of D-Bus, for tabrmd alone: those of DBUS_SYSTEM_BUS_ADDRESS
+// and DBUS_SESSION_BUS_ADDRESS. Without the first the usual places are tried,
+// without the second there is no bus of a session.
+type Buses struct{ System, Session string }
+
+const systemBuses = "unix:path=/run/dbus/system_bus_socket;unix:path=/var/run/dbus/system_bus_socket"
+
 // Open opens the TPM at an address ([ParseAddress]); "" means the first of
 // [Defaults] that is there. An emulator is started up if nobody has done so.
 // Every error is an *[Error].
-func Open(ctx context.Context, text string) (*TPM, error) {
+func Open(ctx context.Context, text string) (*TPM, error) { return Buses{}.Open(ctx, text) }
+
+// Open is [Open] with buses by which resource managers may be found.
+func (buses Buses) Open(ctx context.Context, text string) (*TPM, error) {
 	if text != "" {
 		a, err := ParseAddress(text)
 		if err != nil {
 			return nil, err
 		}
-		return open(ctx, a)
+		return open(ctx, a, buses)
 	}
 	var first error
 	for _, a := range Defaults() {
-		t, err := open(ctx, a)
+		t, err := open(ctx, a, buses)
 		if err == nil {
 			return t, nil
 		}
@@ -59,7 +69,7 @@ func Open(ctx context.Context, text string) (*TPM, error) {
 	return nil, first
 }
 
-func open(ctx context.Context, a Address) (*TPM, error) {
+func open(ctx context.Context, a Address, buses Buses) (*TPM, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Kind: Failed, TPM: a.String(), Err: context.Cause(ctx)}
 	}
@@ -69,6 +79,13 @@ func open(ctx context.Context, a Address) (*TPM, error) {
 			return nil, ofSystem(a, err)
 		}
 		return &TPM{name: a.String(), link: l}, nil
+	}
+	if a.Scheme == TABRMD {
+		l, err := openAbrmd(ctx, a, buses)
+		if err != nil {
+			return nil, ofSystem(a, err)
+		}
+		return &TPM{name: a.String(), link: l}, nil // it has started the TPM up
 	}
 	if a.Scheme == MSSIM && a.Path == "" {
 		if err := powerOn(ctx, a); err != nil {

@@ -69,7 +69,7 @@ keylime_tenant oneshot --tpm swtpm:path=lab/agent-1/tpm.sock --runtime-policy po
 	o.on(&f.local, "local", "", "judge here alone, without a verifier")
 	o.text(&f.caCert, "verifier-cacert", "", "FILE", "the CA of its certificate (trusted_server_ca)")
 	o.section = "TPM"
-	o.text(&f.tpm, "tpm", "", "ADDRESS", "device:/dev/tpmrm0 (default), device:/dev/tpm0, swtpm:path=SOCKET, swtpm:host=HOST,port=PORT or mssim:host=HOST,port=PORT ("+tpmVariable+")")
+	o.text(&f.tpm, "tpm", "", "ADDRESS", "device:/dev/tpmrm0 (default), device:/dev/tpm0, swtpm:path=SOCKET, swtpm:host=HOST,port=PORT, mssim:host=HOST,port=PORT or tabrmd: ("+tpmVariable+")")
 	o.text(&f.ekHandle, "ek-handle", "", "HANDLE", "use the EK at this handle, such as 0x81010001, instead of making one")
 	o.text(&f.password, "tpm-endorsement-pw", "", "PASSWORD", "of the endorsement hierarchy; file:PATH reads it from a file, hex: and str: are as in tpm2-tools")
 	o.text(&f.hash, "tpm-hash-algorithm", "", "sha256|sha384|sha512|sha1", "bank of PCRs, and hash of the signature (default sha256)")
@@ -144,8 +144,11 @@ func (a *app) openTPM(address string) func(context.Context) (tenant.Quoter, func
 	if address == "" {
 		address, _ = a.getenv(tpmVariable)
 	}
+	var buses tpmdev.Buses
+	buses.System, _ = a.getenv("DBUS_SYSTEM_BUS_ADDRESS")
+	buses.Session, _ = a.getenv("DBUS_SESSION_BUS_ADDRESS")
 	return func(ctx context.Context) (tenant.Quoter, func() error, error) {
-		t, err := tpmdev.Open(ctx, address)
+		t, err := buses.Open(ctx, address)
 		if err != nil {
 			return nil, nil, err
 		}

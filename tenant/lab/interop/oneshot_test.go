@@ -234,7 +234,7 @@ func TestOneshot(t *testing.T) {
 		"ecc":        {[]string{"--tpm-policy", wrongPCR, "--tpm-encryption-algorithm", "ecc"}, "pcr_validation.invalid_pcr_22"},
 	} {
 		t.Run("refused "+name, func(t *testing.T) {
-			w.tool(t, c.args...).want(t, 1, "'valid': False", "ERROR - "+c.event, "ERROR - the verifier refuses this machine")
+			w.tool(t, c.args...).want(t, 0, "'valid': False", "ERROR - "+c.event, "ERROR - the verifier refuses this machine")
 			said := w.verb(t, 3, c.args...)
 			if said.Accepted || said.Verifier.Valid {
 				t.Fatalf("%+v", said)
@@ -261,7 +261,7 @@ func TestOneshot(t *testing.T) {
 		must(t, err)
 		lines := strings.SplitAfter(string(text), "\n")
 		cut := w.write(t, filepath.Join(w.dir, "cut.txt"), strings.Join(lines[1:], ""))
-		w.tool(t, "--runtime-policy", w.files, "--ima-log", cut).want(t, 1, "ima.pcr_mismatch")
+		w.tool(t, "--runtime-policy", w.files, "--ima-log", cut).want(t, 0, "'valid': False", "ima.pcr_mismatch")
 		if said := w.verb(t, 3, "--runtime-policy", w.files, "--ima-log", cut); said.Findings[0].EventID != "ima.pcr_mismatch" {
 			t.Errorf("%+v", said.Findings)
 		}
@@ -298,6 +298,49 @@ func TestOneshot(t *testing.T) {
 		}
 		w.tool(t, append([]string{"--ek-handle", "81010005"}, all...)...).want(t, 1, "there is no key")
 	})
+}
+
+// TestOneshotAbrmd: a quote by way of the real tpm2-abrmd on a bus of its own.
+func TestOneshotAbrmd(t *testing.T) {
+	i := installed(t)
+	dir, err := os.MkdirTemp("", "abrmd") // paths of sockets are short
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	start := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Env = append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS=unix:path="+filepath.Join(dir, "bus"))
+		must(t, cmd.Start())
+		t.Cleanup(func() {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+			_ = cmd.Wait()
+		})
+		return cmd
+	}
+	tpm, address := filepath.Join(dir, "s"), "unix:path="+filepath.Join(dir, "bus")
+	start("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+tpm, "--ctrl", "type=unixio,path="+tpm+".ctrl", "--flags", "not-need-init,startup-clear")
+	start("dbus-daemon", "--session", "--nofork", "--nopidfile", "--address="+address)
+	for _, path := range []string{tpm + ".ctrl", filepath.Join(dir, "bus")} {
+		waitFor(t, 20*time.Second, path, func() bool { _, err := os.Stat(path); return err == nil })
+	}
+	start("tpm2-abrmd", "--session", "--allow-root", "--tcti=swtpm:path="+tpm)
+	demand := filepath.Join(dir, "pcrs.json")
+	must(t, os.WriteFile(demand, []byte(fmt.Sprintf(`{"7": ["%064d"]}`, 0)), 0o600))
+	argv := []string{i.binary, "oneshot", "--local", "--tpm-policy", demand, "-o", "json"}
+	session := append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS="+address, "TPM2TOOLS_TCTI=tabrmd:bus_type=session")
+	var r result
+	waitFor(t, 20*time.Second, "tpm2-abrmd is on the bus", func() bool {
+		r = run(t, time.Minute, session, dir, argv...)
+		return r.code != 6
+	})
+	system := run(t, time.Minute, append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address), dir, append(argv, "--tpm", "tabrmd:", "--tpm-encryption-algorithm", "ecc")...)
+	for _, r := range []result{r, system} {
+		var said tenant.OneshotResult
+		if err := json.Unmarshal([]byte(r.want(t, 0).out), &said); err != nil || !said.Accepted {
+			t.Fatalf("%v\n%s", err, r.out)
+		}
+		checkedByTools(t, said)
+	}
 }
 
 // hashOf has, for each hash, as many characters as a digest of it in hex.
