@@ -121,7 +121,7 @@ func TestPushFacts(t *testing.T) {
 	// Several attestations: the verifier fails when it is to list them.
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, GetClientCertificate: k.clientCert}}} // a verifier of our own
 	waitFor(t, 10*time.Second, "several attestations", func() bool {
-		return !strings.Contains(k.ours(t, "status", id).out, "the 1st:")
+		return !strings.Contains(k.ours(t, "status", id).out, "number 0:")
 	})
 	reply, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/v3.0/agents/%s/attestations", k.verifierPort, id))
 	must(t, err)
