@@ -55,16 +55,21 @@ ci: lint test race interop ## what .ci/run runs
 TOOLS := create_allowlist create_allowlist.sh create_mb_refstate create_runtime_policy create_runtime_policy.sh ek-openssl-verify keylime-policy keylime_attest keylime_ca \
 	keylime_convert_runtime_policy keylime_create_policy keylime_oneshot_attestation keylime_sign_runtime_policy keylime_upgrade_config keylime_userdata_encrypt
 
-install: build ## binary, the names of the old tools, completions and man pages under DESTDIR/PREFIX
+# Those that Keylime's packages have in share/keylime/scripts.
+SCRIPTS := create_mb_refstate create_runtime_policy.sh ek-openssl-verify keylime_oneshot_attestation
+
+install: build ## binary, the old tools by name and at their old places, completions and man pages under DESTDIR/PREFIX
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/keylime_tenant
 	for t in $(TOOLS); do ln -sf keylime_tenant $(DESTDIR)$(PREFIX)/bin/$$t; done
+	install -d $(DESTDIR)$(PREFIX)/share/keylime/scripts
+	for t in $(SCRIPTS); do sed "s/@TOOL@/$$t/g" cmd/keylime_tenant/oldscript.in > $(DESTDIR)$(PREFIX)/share/keylime/scripts/$$t && chmod 0755 $(DESTDIR)$(PREFIX)/share/keylime/scripts/$$t || exit 1; done
 	$(BIN) man $(DESTDIR)$(PREFIX)/share/man/man1
 	install -D -m 0644 completions/keylime_tenant.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/keylime_tenant
 	install -D -m 0644 completions/_keylime_tenant $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_keylime_tenant
 	install -D -m 0644 completions/keylime_tenant.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/keylime_tenant.fish
 
 uninstall: ## what install has put there
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/keylime_tenant $(TOOLS:%=bin/%) share/man/man1/keylime_tenant*.1 $(TOOLS:%=share/man/man1/%.1) \
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/keylime_tenant $(TOOLS:%=bin/%) $(SCRIPTS:%=share/keylime/scripts/%) share/man/man1/keylime_tenant*.1 $(TOOLS:%=share/man/man1/%.1) \
 		share/bash-completion/completions/keylime_tenant share/zsh/site-functions/_keylime_tenant share/fish/vendor_completions.d/keylime_tenant.fish
 
 clean:
