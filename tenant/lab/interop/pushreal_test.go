@@ -32,13 +32,8 @@ func startPushAgent(t *testing.T, id string, extra settings, args ...string) (*k
 // says waits until the real verifier says a word about an agent.
 func (k *keylime) says(t *testing.T, id, word string) {
 	t.Helper()
-	last := ""
 	waitFor(t, 40*time.Second, "the verifier says "+word, func() bool {
-		last = k.ours(t, "cvstatus", id, "-o", "json").out
-		if strings.Contains(last, `"attestation_status": "`+word+`"`) {
-			return true
-		}
-		return false
+		return strings.Contains(k.ours(t, "cvstatus", id, "-o", "json").out, `"attestation_status": "`+word+`"`)
 	})
 }
 
