@@ -47,8 +47,8 @@ func TestInterruptedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := f.Truncate(1 << 38); err != nil { // a hole: hashing it takes minutes
-		t.Skip(err)
+	if err := f.Truncate(1 << 35); err != nil { // a hole: hashing it takes far longer than the test
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
