@@ -138,6 +138,9 @@ func ParseAddress(text string) (Address, error) {
 // parseAbrmd reads what follows tabrmd: in an address.
 func parseAbrmd(rest string, bad func(string, ...any) (Address, error)) (Address, error) {
 	a := Address{Scheme: TABRMD, Host: abrmdName}
+	// A well-known name on a bus (D-Bus specification, "Valid Names"). Compiled
+	// here, since no other call should pay for it.
+	busName := regexp.MustCompile(`^[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+$`)
 	for _, pair := range strings.Split(rest, ",") {
 		key, value, _ := strings.Cut(pair, "=")
 		switch {
@@ -152,9 +155,6 @@ func parseAbrmd(rest string, bad func(string, ...any) (Address, error)) (Address
 	}
 	return a, nil
 }
-
-// busName is a well-known name on a bus (D-Bus specification, Valid Names).
-var busName = regexp.MustCompile(`^[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+$`)
 
 // dialed is network and address for a dialer; next is the distance from the
 // port, for the second channel of a simulator.

@@ -30,9 +30,10 @@ func allowlistScriptTool(ctx context.Context, a *app, args []string) int {
 }
 
 func newAllowlistScript(a *app) *runtimeScriptCall {
+	s := newRuntimeScript(a)
 	a.old, a.verb = &classic.Call{Verb: allowlistScript}, allowlistScript
-	return &runtimeScriptCall{app: a, algo: "sha1sum", disks: runtimeScriptDisks, aggregate: kernelList, rootfs: "/", excludes: nothingWord, skip: nothingWord,
-		hashOption: "-h", neverHashed: `\b(sys|run|proc|lost\+found|dev|media|snap)\b|mnt`, use: runtimeScript + " has option"}
+	s.hashOption, s.neverHashed, s.use = "-h", `\b(sys|run|proc|lost\+found|dev|media|snap)\b|mnt`, runtimeScript+" has option"
+	return s
 }
 
 func (s *runtimeScriptCall) makeAllowlist(ctx context.Context, args []string) int {

@@ -139,30 +139,12 @@ func oneshotTool(ctx context.Context, a *app, args []string) int {
 
 // failed writes an error and what to do about it.
 func (l *toolLog) failed(err error) int {
-	var (
-		adviser interface{ HintText() string }
-		invalid *tenant.InvalidError
-		step    *tenant.StepError
-		server  *client.Error
-		hint    string
-	)
 	text := err.Error()
-	if errors.As(err, &step) {
+	if step := new(tenant.StepError); errors.As(err, &step) {
 		text = string(step.Step) + ": " + step.Err.Error()
 	}
 	code := l.errorf("%s", render.Safe(text)+untrustedToken(err))
-	err = tpmFailure(err)
-	switch {
-	case errors.As(err, &adviser):
-		hint = adviser.HintText()
-	case errors.As(err, &invalid):
-		hint = invalid.Hint
-	case errors.As(err, &server) && server.Hint != "":
-		hint = server.Hint
-	case errors.As(err, &step):
-		hint = step.Hint
-	}
-	if hint != "" {
+	if hint := render.HintOf(tpmFailure(err)); hint != "" {
 		l.write("ERROR", hint)
 	}
 	return code

@@ -38,7 +38,7 @@ type Hinter interface {
 // explain reads an error: the message is that of the whole chain, the hint the
 // outermost one that is not empty.
 func explain(err error) failure {
-	f := failure{Message: safeLines(messageOf(err)), Hint: hintOf(err)}
+	f := failure{Message: safeLines(messageOf(err)), Hint: HintOf(err)}
 	var undone *tenant.UndoneError
 	if errors.As(err, &undone) {
 		f.Undone, f.Left = undone.Undone, undone.Left
@@ -96,8 +96,8 @@ func messageOf(err error) string {
 	return step.ID + ": " + string(step.Step) + ": " + cause
 }
 
-// hintOf is the outermost hint of a chain of errors.
-func hintOf(err error) string {
+// HintOf is the outermost hint of a chain of errors, "" if there is none.
+func HintOf(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -125,10 +125,10 @@ func hintOf(err error) string {
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		return hintOf(e.Unwrap())
+		return HintOf(e.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, inner := range e.Unwrap() {
-			if hint := hintOf(inner); hint != "" {
+			if hint := HintOf(inner); hint != "" {
 				return hint
 			}
 		}

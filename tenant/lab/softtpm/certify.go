@@ -26,17 +26,8 @@ func (t *TPM) CertifyAK(qualifying []byte) (attest, sig []byte, err error) {
 // certification is the TPMS_ATTEST in which a key, known by its qualified name,
 // vouches for an object.
 func (t *TPM) certification(qualifying, signer, name, qualifiedName []byte) []byte {
-	return tpm2.Marshal(tpm2.TPMSAttest{
-		Magic:           tpm2.TPMGeneratedValue,
-		Type:            tpm2.TPMSTAttestCertify,
-		QualifiedSigner: tpm2.TPM2BName{Buffer: signer},
-		ExtraData:       tpm2.TPM2BData{Buffer: qualifying},
-		ClockInfo: tpm2.TPMSClockInfo{Clock: t.clock(), ResetCount: t.resetCount,
-			RestartCount: t.restartCount, Safe: true},
-		FirmwareVersion: firmwareVersion,
-		Attested: tpm2.NewTPMUAttest(tpm2.TPMSTAttestCertify, &tpm2.TPMSCertifyInfo{
-			Name: tpm2.TPM2BName{Buffer: name}, QualifiedName: tpm2.TPM2BName{Buffer: qualifiedName}}),
-	})
+	return t.says(tpm2.TPMSTAttestCertify, signer, qualifying, tpm2.NewTPMUAttest(tpm2.TPMSTAttestCertify, &tpm2.TPMSCertifyInfo{
+		Name: tpm2.TPM2BName{Buffer: name}, QualifiedName: tpm2.TPM2BName{Buffer: qualifiedName}}))
 }
 
 // AKAlg is the kind of the AK, rsa or ecc, and its size in bits.

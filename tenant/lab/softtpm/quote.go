@@ -59,18 +59,23 @@ func (t *TPM) attest(nonce []byte, b bank, pcrs []uint, digest []byte) []byte {
 
 // attestation is the TPMS_ATTEST of a quote (TPM 2.0 Part 3, section 18.4).
 func (t *TPM) attestation(signer, nonce, digest []byte, selected tpm2.TPMLPCRSelection) []byte {
+	return t.says(tpm2.TPMSTAttestQuote, signer, nonce, tpm2.NewTPMUAttest(tpm2.TPMSTAttestQuote, &tpm2.TPMSQuoteInfo{
+		PCRSelect: selected,
+		PCRDigest: tpm2.TPM2BDigest{Buffer: digest},
+	}))
+}
+
+// says is the TPMS_ATTEST of what a key vouches for now.
+func (t *TPM) says(kind tpm2.TPMST, signer, extra []byte, attested tpm2.TPMUAttest) []byte {
 	return tpm2.Marshal(tpm2.TPMSAttest{
 		Magic:           tpm2.TPMGeneratedValue,
-		Type:            tpm2.TPMSTAttestQuote,
+		Type:            kind,
 		QualifiedSigner: tpm2.TPM2BName{Buffer: signer},
-		ExtraData:       tpm2.TPM2BData{Buffer: nonce},
+		ExtraData:       tpm2.TPM2BData{Buffer: extra},
 		ClockInfo: tpm2.TPMSClockInfo{Clock: t.clock(), ResetCount: t.resetCount,
 			RestartCount: t.restartCount, Safe: true},
 		FirmwareVersion: firmwareVersion,
-		Attested: tpm2.NewTPMUAttest(tpm2.TPMSTAttestQuote, &tpm2.TPMSQuoteInfo{
-			PCRSelect: selected,
-			PCRDigest: tpm2.TPM2BDigest{Buffer: digest},
-		}),
+		Attested:        attested,
 	})
 }
 

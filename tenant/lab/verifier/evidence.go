@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	wire "github.com/keylime/keylime-tenant/client/verifier"
 	"github.com/keylime/keylime-tenant/policy/dsse"
 	"github.com/keylime/keylime-tenant/policy/runtime"
 	"github.com/keylime/keylime-tenant/tenant/lab/serve"
@@ -61,19 +62,10 @@ type evidenceRequest struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// tpmEvidence is the data of evidence of type tpm.
+// tpmEvidence is the data of evidence of type tpm. IMAList is the empty list
+// where there is none, as upstream has it: PCR 10 tells whether that can be.
 type tpmEvidence struct {
-	Quote         string `json:"quote"`
-	Nonce         string `json:"nonce"`
-	HashAlg       string `json:"hash_alg"`
-	TPMEK         string `json:"tpm_ek"`
-	TPMAK         string `json:"tpm_ak"`
-	TPMPolicy     string `json:"tpm_policy"`
-	RuntimePolicy string `json:"runtime_policy"`
-	MBPolicy      string `json:"mb_policy"`
-	// IMAList is the empty list where there is none, as upstream has it: PCR 10
-	// tells whether that can be.
-	IMAList string `json:"ima_measurement_list"`
+	wire.OneshotData
 	// MBLog is null in the script of upstream where there is none.
 	MBLog *string `json:"mb_log"`
 }
